@@ -40,7 +40,7 @@ from marinecv.data.materialize import materialize
 from marinecv.data.user_tables import usable
 from marinecv.files.csv_tables import write_table
 from marinecv.inputs.decode import decode
-from marinecv.inputs.pixel_cache import _loader
+from marinecv.inputs.pixel_cache import loader_of
 from marinecv.recipes.aquarium import SMALL_AUGMENTATION
 
 BATCH = 32
@@ -111,7 +111,7 @@ def contenders(catalog: pd.DataFrame, size: int, folder: str) -> dict:
     class_names = tuple(sorted(catalog["class_name"].unique()))
 
     def load():
-        _loader.cache_clear()  # traced anew, as in a process of its own
+        loader_of.cache_clear()  # traced anew, as in a process of its own
         return mcv.load_pixels(catalog, spec, memory_budget_bytes=2**40)[0]  # decoded each time, never kept
 
     pixels = load()

@@ -9,7 +9,7 @@ Goal: under 30 minutes on 2 cores with all of the network frozen and each image 
 The images are linked into class folders again and again under other names, so that every one is read and decoded at its
 own size. Then the command is run as a person runs it, from its first import to its report:
 
-    finetune --backbone mobilenet --trainable-layers N --split-by stratified --epochs 20 --cache-features auto
+    finetune --recipe aquarium_mobilenet_p2 --trainable-layers N --split-by stratified --epochs 20 --cache-features auto
 
 with three differences: the schedule is that of the aquarium report's row, no row stops early, and where the table says
 `none` under `moves` the training images are not moved, for which the command has no flag. `--cache-features auto`
@@ -89,8 +89,9 @@ def weights_at_hand(place: Path) -> tuple[str, str]:
 def measure(job: str, words: list[str], place: Path) -> dict:
     """Run a job in a process of its own with a store of its own; one row of the table."""
     trainable, moved = JOBS[job]
-    command = [sys.executable, __file__, "--child", "moved" if moved else "still", "finetune", "--backbone", BACKBONE]
+    command = [sys.executable, __file__, "--child", "finetune", "--recipe", f"aquarium_{BACKBONE}_p2"]
     command += ["--alpha", str(ALPHA), "--trainable-layers", str(trainable), "--cache-features", "auto", *words]
+    command += ["--set", "training.early_stop_patience=1000000"] + ["training.augmentation=none"] * (not moved)
     said = {}
     started = time.monotonic()
     with subprocess.Popen(
@@ -124,7 +125,7 @@ def calm() -> dict[str, str]:
     return os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-def child(moves: str, words: list[str]) -> int:
+def child(words: list[str]) -> int:
     """The command, which says at its end how long its parts took and how large it was."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     watch = Watch()
@@ -132,7 +133,6 @@ def child(moves: str, words: list[str]) -> int:
     from pipelines.cli import main as command
 
     silent.import_tensorflow()
-    from marinecv.recipes import aquarium, own_data
     from marinecv.training import fit, fit_inputs
     from marinecv.training.checkpoint import Checkpoint
     from marinecv.workflows import train_runs
@@ -150,11 +150,7 @@ def child(moves: str, words: list[str]) -> int:
 
         return wrapper
 
-    whole_row, whole_begin, whole_end = aquarium.row, Checkpoint.on_epoch_begin, Checkpoint.on_epoch_end
-
-    def row(*args):
-        recipe = whole_row(*args).with_training(early_stop_patience=10**6)
-        return recipe if moves == "moved" else recipe.with_training(augmentation=None)
+    whole_begin, whole_end = Checkpoint.on_epoch_begin, Checkpoint.on_epoch_end
 
     def on_epoch_begin(history, epoch, logs=None):
         seen["started"] = time.perf_counter()
@@ -171,7 +167,6 @@ def child(moves: str, words: list[str]) -> int:
         seen["views"] = max(seen["views"], views.count)
         return open_cache(extractor, rows, pixels, spec, views, **options)
 
-    own_data.head = lambda backbone, layers: row(backbone, aquarium.BEST_PATIENCE)  # other epochs would be another job
     fit_inputs.open_cache = open_and_count
     fit.load_pixels = timed("decode", fit.load_pixels)
     train_runs.predict_table = timed("predict", train_runs.predict_table)
@@ -200,5 +195,5 @@ def random_weights(path: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        sys.exit(child(sys.argv[2], sys.argv[3:]))
+        sys.exit(child(sys.argv[2:]))
     random_weights(sys.argv[2]) if sys.argv[1:2] == ["--weights"] else main()

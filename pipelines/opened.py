@@ -40,6 +40,10 @@ def train(args: argparse.Namespace, rows: list, source, name: str, title: str) -
         return 0
     sizes = args.image_size if len(args.image_size or ()) > 1 else ()
     how |= {"folder": args.output_dir, "changes": changes(args)}
+    if minutes := getattr(args, "minutes", None):
+        how["minutes"] = minutes
+    if rows == [None] and getattr(args, "backbone", None):
+        how["backbone"] = args.backbone
     if len(rows) > 1 or sizes or args.folds or select_on == "test":
         several = {"sizes": sizes, "folds": args.folds, "select_on": select_on}
         mcv.grid(source, rows, **several, name=name, title=title, **how)

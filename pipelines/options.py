@@ -20,7 +20,7 @@ SETTINGS = {
 """Parts of a recipe -> the settings with their own flag."""
 SAME_NAMES = "select_on folds track distribute data_dir recipe recipes engine algorithm trials workers seeds goal "
 SAME_NAMES += "encoder encoder_data split neighbors results_dir output demonstration format quantize method layer "
-SAME_NAMES += "clusters noise review accept_unknown_license margin"
+SAME_NAMES += "minutes clusters noise review accept_unknown_license margin"
 ARGUMENTS = {name: name.replace("_", "-") for names in (*SETTINGS.values(), SAME_NAMES) for name in names.split()}
 ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-fraction", "data": "data-dir"}
 ARGUMENTS["fractions"] = "label-fractions"
@@ -55,6 +55,16 @@ def setting(text: str) -> tuple[str, str]:
 def print_line(line: str) -> None:
     """Print a line of a workflow, with flags for its arguments."""
     print(in_flags(line), flush=True)
+
+
+def print_backbones() -> int:
+    """Print the networks that --backbone takes; return 0."""
+    from marinecv.models.backbone_table import backbones_table, weights_file
+
+    table = backbones_table().replace({"weights_here": {True: "yes", False: ""}})
+    print(table.rename_axis(None).rename(columns={"parameters": "parameters (M)", "top1": "top-1 (%)"}).to_string())
+    print(f"\nweights here: in {weights_file('mobilenet').parent}")
+    return 0
 
 
 def in_flags(text: str) -> str:
@@ -131,6 +141,7 @@ seeds = whole_number_parser(1, 1000)
 trials = whole_number_parser(1, 9999)
 width = number_parser("above 0 and at most 1.4", lambda value: 0 < value <= 1.4)  # the widest MobileNetV2
 positive_fraction = number_parser("above 0 and at most 1", lambda value: 0 < value <= 1)
+minutes = number_parser("above 0 and at most 100000", lambda value: 0 < value <= 100_000)
 open_fraction = number_parser("between 0 and 1", lambda value: 0 < value < 1)
 calibration_fraction = number_parser("from 0 on and below 1", lambda value: 0 <= value < 1)
 fraction = number_parser("from 0 to 1", lambda value: 0 <= value <= 1)
@@ -155,6 +166,11 @@ FLAGS = {
     "--set": dict(nargs="+", action="extend", type=setting, metavar="NAME=VALUE", help=SET),
     "--resume": dict(type=run_folder, metavar="RUN", help="continue a stopped run"),
     "--folds": dict(type=several, metavar="K", help="K-fold cross-validation"),
+    "--minutes": dict(type=minutes, metavar="N", help="time to choose and train in, on your images (default: 10)"),
+    "--backbone": dict(
+        nargs="+", metavar="NAME", help="pretrained network, `list`, Keras file or KerasHub preset; of several the best"
+    ),
+    "--input-range": dict(choices=choices.INPUT_RANGES, help="that a file or preset was trained on; signed is -1 to 1"),
     "--epochs": dict(type=epochs, metavar="N", help="at most N epochs"),
     "--batch-size": dict(type=batch, metavar="N", help="images a training step"),
     "--image-size": dict(nargs="+", type=side, metavar="PX", help="side of the input; several are compared"),
@@ -164,7 +180,8 @@ FLAGS = {
 """Shared flags -> arguments of `add_argument`."""
 ADVANCED = "--class-level --merge-case --frame-order --label-rule --images-without-boxes --seed --set --select-on "
 ADVANCED += "--track --batch-size --balanced --synthetic --calibration-fraction --mixed-precision --distribute "
-ADVANCED += "--jit-compile --alpha --head-epochs --cache-features --cache-dtype --weights --input-range --encoder-data"
+ADVANCED += "--jit-compile --alpha --trainable-layers --head-epochs --cache-features --cache-dtype --weights "
+ADVANCED += "--input-range --encoder-data"
 """Flags that stand at the end of the help of a command that trains."""
 READING = ("--class-level", "--merge-case")
 DATA = ("--data", "--data-dir", *READING)

@@ -13,7 +13,7 @@ from scenes import table_of_files
 from marinecv.data.cache_dir import cache_path
 from marinecv.inputs import pixel_cache as room
 from marinecv.inputs.decode import decode, fit_image
-from marinecv.inputs.pixel_cache import load_pixels, read_pixels
+from marinecv.inputs.pixel_cache import load_pixels, read_pixels, rows_of
 from marinecv.inputs.spec import ImageSpec
 
 SPEC = ImageSpec(height=20, width=30, letterbox_px=64)
@@ -124,3 +124,10 @@ def test_read_pixels_takes_a_list_and_says_which_could_not_be_read(with_broken, 
 def test_a_size_that_is_no_image_spec_is_refused(load):
     with pytest.raises(ValueError, match="spec of type ImageSpec"):
         load()
+
+
+@pytest.mark.parametrize("indices", [[2, 3, 4], [0, 3, 1, 2, 4], [4, 3, 2], [1, 1], [0, 2], []])
+def test_rows_come_in_the_order_that_is_asked_for_and_adjacent_ones_are_a_view(indices):
+    pixels, indices = np.arange(5 * 3).reshape(5, 3), np.array(indices, int)
+    np.testing.assert_array_equal(rows_of(pixels, indices), pixels[indices])
+    assert np.shares_memory(rows_of(pixels, indices), pixels) == (indices.tolist() == [2, 3, 4])

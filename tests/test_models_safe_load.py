@@ -266,6 +266,7 @@ DANGER = re.compile(
     re.MULTILINE,
 )
 SCRIPTS = {f"marinecv/{name}.py" for name in ("recipes/keras_script", "report/reconstruction_page")}  # for own models
+SCRIPTS |= {"benchmarks/predict_folder.py"}
 
 
 def test_nothing_of_ours_unpickles_evaluates_or_asks_a_shell():

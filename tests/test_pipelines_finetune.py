@@ -1,16 +1,15 @@
 """`finetune` from the command line: where weights come from, which layers learn, what the run says of it."""
 
-from dataclasses import replace
-
 import keras
 import pytest
 
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.models.backbone_table import BACKBONES
+from marinecv.recipes.own_data import PROBE
 from marinecv.runs import Run
 from marinecv.training.recipe import Recipe
 from marinecv.workflows import prepare, train, train_runs
-from marinecv.workflows.prepare import weights_host_answers
+from marinecv.workflows.choose import Choice
 from pipelines.cli import main
 
 
@@ -26,7 +25,7 @@ def nothing_at_hand(tmp_path, monkeypatch):
 def planned(monkeypatch):
     """The recipes of the runs that are begun, none of which is trained."""
     recipes = []
-    monkeypatch.setattr(train, "start", lambda folder, recipe, *args: recipes.append(recipe))
+    monkeypatch.setattr(train, "start", lambda folder, recipe, *args, **how: recipes.append(recipe))
     monkeypatch.setattr(train, "finish", lambda *args, **how: None)
     monkeypatch.setattr(train, "finish_experiment", lambda *args, **how: None)
     monkeypatch.setattr(train, "Run", lambda *args: None)
@@ -51,12 +50,13 @@ def test_a_small_backbone_without_weights_is_trained_and_says_so(shared_tank, tm
     assert read_predictions(run.path("predictions.csv"))["p_crab"].nunique() > 1  # no constant predictor
 
 
-def test_weights_from_a_file_are_named_in_the_recipe(shared_tank, tmp_path, planned):
+def test_weights_from_a_file_are_named_in_the_recipe(shared_tank, tmp_path):
     file = tmp_path / "mine.weights.h5"
     network = keras.applications.MobileNet(include_top=False, weights=None, alpha=0.25, input_shape=(32, 32, 3))
     network.save_weights(file)
     assert finetune(shared_tank, tmp_path / "run", "--weights", file, "--alpha", 0.25) == 0
-    assert planned[0].model.weights == str(file) and planned[0].name == "mobilenet_head"
+    recipe = Recipe.of(Run(tmp_path / "run"))
+    assert recipe.model.weights == str(file) and recipe.name == "mobilenet_0.25_32px" and recipe.is_linear_probe
 
 
 @pytest.mark.parametrize("words", [(), ("--weights", "imagenet"), ("--backbone", "resnet50")])
@@ -65,7 +65,7 @@ def test_weights_that_are_not_to_be_had_are_an_error_on_images_of_ones_own(
 ):
     assert finetune(shared_tank, tmp_path / "run", *words) == 1
     error = capsys.readouterr().err
-    name = "resnet50_weights" if "resnet50" in words else "mobilenet_7_5_224_tf_no_top.h5"
+    name = "resnet50_weights" if "resnet50" in words else "mobilenet_1_0_224_tf_no_top.h5"
     assert error.count("\n") == 1 and not planned and not (tmp_path / "run").exists()
     assert all(part in error for part in (name, "--weights none", "--backbone list", str(tmp_path / "keras")))
     assert finetune(shared_tank, tmp_path / "run", "--weights", "/no/such.h5") == 1
@@ -84,12 +84,11 @@ def test_without_weights_the_report_s_own_command_says_first_that_it_tunes_nothi
         assert f"{(words or ['mobilenetv3large'])[-1]}: no pretrained weights, so this is no fine-tuning" in first
 
 
-def test_all_networks_are_listed(capsys):
-    assert main(["finetune", "--backbone", "list"]) == 0
+@pytest.mark.parametrize("command", ["train", "finetune"])
+def test_all_networks_are_listed(command, capsys):
+    assert main([command, "--backbone", "list"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["mobilenet", "224", "3.23", "70.4", "signed", "Apache-2.0", "False"] in lines and len(lines) > len(
-        BACKBONES
-    )
+    assert ["mobilenet", "224", "3.23", "70.4", "signed", "Apache-2.0"] in lines and len(lines) > len(BACKBONES)
 
 
 def test_a_keras_file_is_a_backbone_which_a_run_keeps_by_path_and_content(shared_tank, tmp_path, monkeypatch, capsys):
@@ -110,30 +109,32 @@ def test_a_keras_file_is_a_backbone_which_a_run_keeps_by_path_and_content(shared
     assert "There is no Keras file" in capsys.readouterr().err
 
 
-def test_weights_at_hand_or_a_network_are_enough(shared_tank, tmp_path, planned, monkeypatch):
+def test_the_report_s_grid_is_trained_on_other_images_too(shared_tank, tmp_path, planned, monkeypatch):
     monkeypatch.setattr("marinecv.data.download.network.reachable", lambda url: True)
     words = ["--backbone", "mobilenet", "mobilenetv2", "--grid"]
     assert finetune(shared_tank, tmp_path / "grid", *words) == 0
-    weights_host_answers.cache_clear()
-    monkeypatch.setattr("marinecv.data.download.network.reachable", lambda url: False)
-    file = tmp_path / "keras" / "models" / "mobilenet_7_5_224_tf_no_top.h5"
-    file.parent.mkdir(parents=True)
-    file.touch()
-    assert finetune(shared_tank, tmp_path / "run", "--weights", "imagenet") == 0
     names = [f"aquarium_{name}_p{patience}" for name in ("mobilenet", "mobilenetv2") for patience in (8, 4, 2)]
-    assert [recipe.name for recipe in planned] == [*names, "mobilenet_head"]
+    assert [recipe.name for recipe in planned] == names
     assert {recipe.model.weights for recipe in planned} == {"imagenet"}
 
 
-def test_on_images_of_ones_own_only_a_head_learns_or_the_last_layers_after_it(
-    shared_tank, tmp_path, planned, monkeypatch
-):
+def test_on_images_of_ones_own_the_recipe_is_chosen_unless_it_is_named(shared_tank, tmp_path, planned, monkeypatch):
     monkeypatch.setattr("marinecv.data.download.network.reachable", lambda url: True)
     monkeypatch.chdir(tmp_path)
-    for words in ([], ["--trainable-layers", 5], ["--head-epochs", 3], ["--recipe", "animals_mobilenet"]):
-        assert main(["finetune", "--data-dir", str(shared_tank), *map(str, words)]) == 0
-    head, last5, last20, named = planned
-    assert replace(named, name=head.name, title=head.title, training=head.training) == head
-    assert replace(named.training, cache_features=head.training.cache_features) == head.training
-    learn = [(recipe.model.trainable_layers, recipe.training.head_epochs) for recipe in (last5, last20)]
-    assert learn == [(5, 8), (20, 3)] and last5.training.learning_rate < head.training.learning_rate
+    asked = []
+
+    def chosen(recipe, catalog, class_names, models, minutes, log, named):
+        asked.append((minutes, [model.backbone for model in models], {*named} - {"training.seed"}))
+        return Choice(recipe, catalog, [])
+
+    monkeypatch.setattr(prepare, "choose", chosen)
+    named = ["--trainable-layers", "5", "--minutes", "3", "--backbone", "resnet50", "vgg16"]
+    for words in ([], named, ["--weights", "none"], ["--recipe", "animals_mobilenet"]):
+        assert main(["finetune", "--data-dir", str(shared_tank), *words]) == 0
+    first, second, from_scratch, named = planned
+    assert asked == [
+        (10.0, ["efficientnetv2b0"], set()),
+        (3.0, ["resnet50", "vgg16"], {"model.trainable_layers"}),
+    ]
+    assert first.model.trainable_layers == PROBE.model.trainable_layers and second.model.trainable_layers == 5
+    assert from_scratch.name == "mobilenet_head_untrained" and named.name == "animals_mobilenet"

@@ -90,7 +90,7 @@ def test_a_run_folder_holds_all_that_happened_under_the_name_of_its_images(finis
     assert run.read("environment.json")["command"] and run.read("environment.json")["keras"] == keras.__version__
     recipe = run.read("recipe.json")
     assert recipe["published"] == {} and recipe["report"] == "" and recipe["image"]["letterbox_px"] is None
-    assert recipe["shortened"] == "32 of 64 pixels, 2 of 60 epochs"
+    assert recipe["shortened"] == "32 of 64 pixels, 2 of 2000 epochs"
     page = (finished_run / "report.html").read_text(encoding="utf-8")
     assert recipe["title"] == "From scratch: four convolutions (data: tank)" and recipe["title"] in page
     assert "quarium" not in page and "Published metrics" not in page and "Demonstration" not in page

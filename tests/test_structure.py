@@ -47,6 +47,7 @@ LATE = {
     "marinecv/explain/cam.py skimage.segmentation": "of an extra",
     "marinecv/export/engines.py onnxruntime": "of an extra",
     "marinecv/features/inference_engine.py ai_edge_litert.interpreter": "of an extra",
+    "marinecv/models/preset.py keras_hub": "of an extra",
     "marinecv/progress.py tqdm.auto": "`--help` need not wait for it",
     "marinecv/runs.py marinecv.models.safe_load": "Keras: `runs`, `compare` and early errors read runs without it",
     "marinecv/search/loop.py marinecv.search.optuna_engine": "of an extra",
@@ -56,6 +57,7 @@ LATE = {
     "marinecv/workflows/ray_workers.py ray.data": "of an extra",
     "pipelines/cli.py marinecv.environment": "only for --version",
     "pipelines/options.py marinecv.data.splits.split_catalog": "pandas: only for --split-by, `--help` does not need it",
+    "pipelines/options.py marinecv.models.backbone_table": "pandas: only for --backbone list",
 }
 """File and what a function of it imports -> why that is not at its top."""
 

@@ -21,6 +21,7 @@ from conftest import draw_tank
 from marinecv.experiments import Experiment
 from marinecv.inputs.pipeline import DeviceShard, make_dataset
 from marinecv.inputs.spec import ImageSpec
+from marinecv.recipes.own_data import PROBE
 from marinecv.runs import Run
 from marinecv.training import fit as fitting
 from marinecv.training.distribution import distributed, join, shard_here
@@ -110,6 +111,7 @@ def test_one_device_has_no_weights_and_classes_weigh_images_on_several():
             lambda run: fit_recipe(Recipe.of(run).with_training(clip_norm=1, ema=0.9), run, None),
             "clip_norm and ema would",
         ),
+        (lambda run: fit_recipe(PROBE, run, None), "head is solved on one device"),
     ],
 )
 def test_what_the_number_of_devices_does_not_allow_is_refused(refused, reason, finished_run, monkeypatch):

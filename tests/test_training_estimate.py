@@ -27,7 +27,7 @@ BACKBONE = replace(RECIPE, image=replace(BEST.image, height=32, width=32)).with_
 @pytest.fixture
 def measured(monkeypatch):
     """16 ms for the feature extractor, 4 ms for the rest, 7,500 numbers between them, 100 GB free."""
-    monkeypatch.setattr(estimate, "_measure", lambda *args: (0.016, 0.004, 7_500))
+    monkeypatch.setattr(estimate, "measure", lambda *args: (0.016, 0.004, 7_500))
     monkeypatch.setattr(estimate, "_free_bytes", lambda: 100 * 10**9)
 
 
@@ -43,7 +43,7 @@ def test_the_estimate_grows_with_epochs_and_images(recipe):
 
 def test_what_was_measured_today_is_not_measured_again(monkeypatch):
     def estimated():
-        estimate._measure.cache_clear()
+        estimate.measure.cache_clear()
         return estimate_seconds(CNN, 100, 20, 3)
 
     one = estimated()
@@ -54,7 +54,7 @@ def test_what_was_measured_today_is_not_measured_again(monkeypatch):
         kept.write_text("[1, 2, 3]")
         spoil()
         assert estimated() == 0
-    estimate._measure.cache_clear()
+    estimate.measure.cache_clear()
 
 
 @pytest.mark.parametrize(

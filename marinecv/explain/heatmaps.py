@@ -119,7 +119,7 @@ def final_convolution(model: keras.Model) -> str:
         hint = f" Those of {nested[0]!r}, a subclassed model, are out of reach." if nested else ""
         raise ValueError(
             f'{model.name} has no convolution, so no maps to weigh.{hint} Use method="saliency" or "lime", which use '
-            "pixels alone."
+            "pixels alone, or a CNN, as most of keras.applications or a Keras file."
         )
     behind = [layer for layer in model.layers[convolutions[-1] :] if _gives_maps(layer)]
     return [layer.name for layer in behind if not isinstance(layer, NO_NEW_MAPS)][-1]

@@ -51,10 +51,11 @@ class AugmentedViews:
 
     @property
     def kind(self) -> str:
-        """`"still"` (no augmentation), `"mirrored"` (a horizontal flip alone), or `"drawn"`."""
+        """`"still"` (no augmentation), `"mirrored"` (a horizontal flip by chance alone), or `"drawn"`."""
+        flip = self.augmentation.flip
         if self.augmentation == NONE:
             return "still"
-        return "mirrored" if self.augmentation == replace(NONE, flip=self.augmentation.flip) else "drawn"
+        return "mirrored" if flip < 1 and self.augmentation == replace(NONE, flip=flip) else "drawn"
 
     @property
     def count(self) -> int:
@@ -141,7 +142,7 @@ def open_shared_cache(
 ) -> list[FeatureCache]:
     """Return the features of each of some sets of images from one cache of them all, whatever their partition is.
 
-    Arguments are those of `open_cache`, with a pair of rows and pixels for each set. Views must not be `"drawn"`.
+    Arguments are those of `open_cache`, with a pair of rows and pixels for each set. Views must not depend on the row.
     """
     rows = pd.concat([rows for rows, _ in parts])
     order = rows["image_id"].to_numpy().argsort()
@@ -160,6 +161,23 @@ class _Gathered:
 
     def __getitem__(self, chosen: slice) -> np.ndarray:
         return np.stack([array[row] for array, row in (self.rows[place] for place in self.order[chosen])])
+
+
+def fill_cache(extractor: keras.Model, rows: pd.DataFrame, spec: ImageSpec, views: AugmentedViews, features) -> None:
+    """Write features that are known already into the cache, where `open_shared_cache` of one set finds them.
+
+    `features` are `(views * n, values)`, in the order of the rows by `image_id`.
+    """
+    rows = rows.iloc[rows["image_id"].to_numpy().argsort()]
+    folder = cache_path("features", _key(extractor, rows, spec, views, "float32"))
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock_folder(folder, waiting=lambda: None):
+        (folder / PROGRESS_FILE).unlink(missing_ok=True)
+        make_room(folder, features.nbytes, BUDGET_BYTES)
+        array = make_array(folder / TENSOR_FILE.format(0), features.shape, np.dtype("float32"))
+        array[:] = features
+        array.flush()
+        write_json(folder / PROGRESS_FILE, {"done": _steps(views, len(rows))})
 
 
 def values_per_view(cut: list[keras.KerasTensor]) -> int:

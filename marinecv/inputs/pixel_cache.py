@@ -136,7 +136,7 @@ def rows_of(pixels: np.ndarray | Stream, indices: np.ndarray) -> np.ndarray | St
     """Return some rows of pixels: a stream of a stream, and a view of adjacent rows, so that a file stays on disk."""
     if isinstance(pixels, Stream):
         return pixels.part(indices)
-    is_adjacent = len(indices) and len(indices) == indices[-1] - indices[0] + 1
+    is_adjacent = len(indices) and np.array_equal(indices, np.arange(len(indices)) + indices[0])
     return pixels[indices[0] : indices[-1] + 1] if is_adjacent else pixels[indices]
 
 
@@ -171,7 +171,7 @@ def _decode_into(pixels, paths, spec, log, refused=None) -> dict[int, str]:
     opened = (index for index, path in enumerate(paths) if not is_record(path))  # a record raises when it is read
     refused = {index: why for index in opened if (why := file_problem(paths[index]))} | (refused or {})
     wanted = [index for index in range(len(paths)) if index not in refused]
-    load = _loader(decoding.reader_of(paths), spec)
+    load = loader_of(decoding.reader_of(paths), spec)
     files = np.array(wanted, int), decoding.paths_as_bytes(paths[index] for index in wanted)
     dataset = tf.data.Dataset.from_tensor_slices(files)
     dataset = dataset.map(load, num_parallel_calls=decoding.CORES, deterministic=False).ignore_errors()
@@ -192,7 +192,7 @@ def _decode_into(pixels, paths, spec, log, refused=None) -> dict[int, str]:
 
 
 @lru_cache(maxsize=8)
-def _loader(read: Callable[[tf.Tensor], tf.Tensor], spec: ImageSpec) -> Callable:
+def loader_of(read: Callable[[tf.Tensor], tf.Tensor], spec: ImageSpec) -> Callable:
     """Return the graph that reads, decodes and fits a file; traced once, it serves each chunk of files."""
     return tf.function(
         lambda index, path: (index, decoding.fit_to_bytes(decoding.decode(read(path), white=spec.white), spec)),

@@ -13,12 +13,15 @@ from marinecv.models.normalize import bgr_centered, imagenet, raw, signed_unit, 
 from marinecv.models.safe_load import check_loadable, first_line, load_h5_model, load_model
 
 SCALES = dict(zip(INPUT_RANGES, (raw, unit, signed_unit, imagenet, bgr_centered), strict=True))
+RESERVED = {"average", "largest", "pooled", "probabilities"}  # names of layers behind a backbone
 MIN_SPAN, MAX_PIXEL = 0.5, 300.0  # of what the first weights read: fewer are scaled twice, more are not scaled
 
 
-def check_hash(path: Path, expected: str) -> str:
-    """Return the hash of a file; ValueError where it has changed since `expected`."""
-    if expected not in ("", found := sha256(path)):
+def check_hash(path: Path | str, expected: str) -> str:
+    """Return the hash of a file or preset folder, "" of an address; ValueError where it is not the `expected` one."""
+    parts = [path] if Path(path).is_file() else sorted(Path(path).glob("*.[jh]*"))  # of a preset: .json and .h5
+    found = "".join(sha256(part)[: 64 // len(parts)] for part in parts)
+    if expected not in ("", found):
         raise ValueError(f"{path} has changed since this recipe was settled. Put the old file there, or train anew.")
     return found
 
@@ -45,8 +48,7 @@ def file_backbone(path: Path, inputs: KerasTensor, input_range: str, expected_ha
             'input_range="signed" (-1 to 1, as Teachable Machine), "0..1", "0..255", "imagenet" or "bgr".'
         )
     scaled = SCALES[input_range or "0..255"](inputs)
-    taken = {"average", "largest", "pooled", "probabilities"}
-    taken |= {each.name for each in keras.Model(inputs, scaled).operations}
+    taken = RESERVED | {each.name for each in keras.Model(inputs, scaled).operations}
     try:
         base = keras.Model(inputs, copied(model, scaled, taken), name="file")
     except Exception as error:  # of any layer

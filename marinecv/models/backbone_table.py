@@ -1,5 +1,6 @@
 """The networks of `keras.applications`: input ranges, sizes, claimed accuracies and weights files. Without Keras."""
 
+import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,11 +74,21 @@ _ROWS = (
 BACKBONES = {row.factory.lower(): row for row in _ROWS}
 
 
-def backbone_path(backbone: str) -> Path | None:
-    """Return the Keras file that a backbone names, itself or as a folder of Teachable Machine; None for other names."""
+def is_preset(backbone: str | Path) -> bool:
+    """Return whether a backbone is a preset of KerasHub: a folder, or an address `hf://...` or `kaggle://...`."""
+    folder = backbone not in ("", *BACKBONES) and (Path(backbone) / "config.json").is_file()
+    return folder or str(backbone).startswith(("hf://", "kaggle://"))
+
+
+def backbone_path(backbone: str) -> Path | str | None:
+    """Return the Keras file or KerasHub preset that a backbone names, a file of Teachable Machine by its folder too."""
     path = Path(backbone)
     if backbone not in ("", *BACKBONES) and (path / "keras_model.h5").is_file():
         path = path / "keras_model.h5"
+    elif is_preset(backbone):
+        if not importlib.util.find_spec("keras_hub"):
+            raise ValueError(f"{backbone} is a preset of KerasHub, which is missing: pip install 'marinecv[hub]'")
+        return path.resolve() if path.is_dir() else backbone
     if path.suffix not in (".keras", ".h5", ".hdf5"):
         return None
     if not path.is_file():
@@ -88,7 +99,7 @@ def backbone_path(backbone: str) -> Path | None:
 def backbone_entry(backbone: str) -> Backbone:
     """Return a row of the table by its name."""
     if backbone not in BACKBONES:
-        raise ValueError(unknown_name("backbone", backbone, BACKBONES) + " Or name a Keras file, .keras or .h5.")
+        raise ValueError(unknown_name("backbone", backbone, BACKBONES) + " Or name a Keras file or KerasHub preset.")
     return BACKBONES[backbone]
 
 

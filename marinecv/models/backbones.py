@@ -10,10 +10,11 @@ from keras import KerasTensor, layers
 
 from marinecv.choices import FUSIONS
 from marinecv.models.backbone_file import SCALES, file_backbone
-from marinecv.models.backbone_table import backbone_entry, backbone_path, weights_file
+from marinecv.models.backbone_table import backbone_entry, backbone_path, is_preset, weights_file
 from marinecv.models.backbone_table import backbones_here as backbones_here
 from marinecv.models.flat import flat
 from marinecv.models.normalize import NORMALIZATIONS
+from marinecv.models.preset import preset_backbone
 from marinecv.models.safe_load import first_line
 from marinecv.schema import check_choice
 
@@ -77,7 +78,7 @@ def head(x: keras.KerasTensor, num_classes: int, hidden: Sequence[int], dropout:
     for number, units in enumerate(hidden, start=1):
         x = layers.Dense(units, activation="relu", name=f"head_dense{number}")(x)
         x = layers.Dropout(dropout, name=f"head_dropout{number}")(x)
-    if not hidden:
+    if dropout and not hidden:
         x = layers.Dropout(dropout, name="head_dropout")(x)
     return layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
 
@@ -101,7 +102,7 @@ def backbone_features(
 
     Args:
         image_shape: `(height, width, 3)`.
-        backbone: a name of `backbones_table`, or the path of a Keras file, `.keras` or `.h5`.
+        backbone: a name of `backbones_table`, a Keras file, `.keras` or `.h5`, or a preset of KerasHub (kept frozen).
         weights: `"imagenet"`, None for random ones, or the path of a weights file without top.
         trainable_layers: number of trainable layers, from the last; 0 freezes all, None trains all.
         trainable_blocks: prefixes of the names of the trainable layers, such as `conv5_`, instead of their number.
@@ -110,7 +111,7 @@ def backbone_features(
         pooling: `"avg"`, `"max"` or `"avg_max"` (both, concatenated).
         also_pooled: earlier layers whose maps are pooled too, for finer features.
         freeze_batch_norm: batch normalization keeps its statistics and scales, in trainable layers too.
-        input_range: of a file that does not scale pixels itself, a word of `choices.INPUT_RANGES`.
+        input_range: of a file or preset that does not tell how to scale pixels, a word of `choices.INPUT_RANGES`.
         backbone_sha256: hash that the file must have.
     Returns:
         Model from `(batch, height, width, 3)` in [0, 255] to `(batch, features)`; ValueError where a layer is unknown,
@@ -122,7 +123,13 @@ def backbone_features(
         raise ValueError(f"{path} has its own weights, width and range. Leave out weights=, alpha= and normalization=.")
     if input_range and not path:
         raise ValueError(f"The input range of {backbone} is known. Leave out input_range={input_range!r}.")
-    base = path and file_backbone(path, inputs, input_range, backbone_sha256)
+    load = preset_backbone if path and is_preset(path) else file_backbone
+    if load is preset_backbone and (trainable_layers != 0 or trainable_blocks or also_pooled):
+        raise ValueError(
+            f"{path} is a preset of KerasHub, which stays frozen. Use trainable_layers=0, and no trainable_blocks or "
+            "also_pooled: these need a network of keras.applications or a Keras file."
+        )
+    base = path and load(path, inputs, input_range, backbone_sha256)
     base = base or _application(inputs, backbone, weights, alpha, normalization)
     trainable = _trainable_names(base, trainable_layers, trainable_blocks)
     for layer in base.layers:
@@ -141,7 +148,7 @@ def backbone_features(
     check_choice(chosen, pooling=pooling)
     pooled = [pooling_layers[way](name=way + of)(x) for of, x in maps.items() for way in chosen[pooling]]
     outputs = layers.Concatenate(name="pooled")(pooled) if len(pooled) > 1 else pooled[0]
-    name = re.sub(r"\W", "_", path.stem) if path else backbone
+    name = re.sub(r"\W", "_", Path(path).stem) if path else backbone
     return keras.Model(base.inputs[0], outputs, name=name)
 
 

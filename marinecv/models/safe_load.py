@@ -1,5 +1,6 @@
 """Load a saved model from an unknown source, in Keras' safe mode."""
 
+import importlib.util
 import json
 import re
 import warnings
@@ -12,8 +13,8 @@ import keras
 from marinecv.models.flat import is_stock
 
 ARCHIVE_MEMBERS = ["config.json", "metadata.json", "model.weights.h5"]
-# Keras refuses these too, unless the session has called keras.config.enable_unsafe_deserialization.
-_UNSAFE = re.compile(r'"(Lambda|__lambda__|TFSMLayer|TorchModuleWrapper|StringLookup|IntegerLookup|TextVectorization)"')
+# Keras refuses all but the last too, unless the session has called keras.config.enable_unsafe_deserialization.
+_UNSAFE = re.compile(r'"(Lambda|__lambda__|TFSMLayer|Torch\w+|\w+Lookup|TextVectorization|(keras_hub>)?\w+Tokenizer)"')
 HINT = "Get it again from its source, or train it again."
 
 
@@ -79,6 +80,8 @@ def _safe_config(text: str | bytes) -> dict:
     config = json.loads(text, object_hook=as_keras_3)
     if unsafe := _UNSAFE.search(json.dumps(config)):
         raise ValueError(f"it holds {unsafe[0]}, which runs code or reads files")
+    if "keras_hub" in json.dumps(config) and not importlib.util.find_spec("keras_hub"):  # Keras imports it
+        raise ValueError("it has layers of KerasHub, which is missing: pip install 'marinecv[hub]'")
     return config
 
 

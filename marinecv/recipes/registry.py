@@ -19,7 +19,8 @@ FAMILIES = {
     butterflies.FAMILY: butterflies.LINES,
 }
 RECIPES = {name: recipe for family in FAMILIES.values() for name, recipe in family.items()}
-OTHER_COMMANDS = dict.fromkeys(("search", "learning-curve"), ("pretrain", "finetune"))  # whose recipes they take too
+OTHER_COMMANDS = dict.fromkeys(("train", "search", "learning-curve"), ("pretrain", "finetune"))
+"""Commands -> those whose recipes they take too."""
 REPORTS = tuple(dict.fromkeys(recipe.report for recipe in RECIPES.values()))
 QUICK = {"training.epochs": 2, "data.limit": 120}  # settings of a shortened run
 

@@ -32,6 +32,7 @@ from marinecv.report.reconstruction_page import write_reconstruction_report
 from marinecv.run_records import Calibration
 from marinecv.runs import FIX_HINTS, Run
 from marinecv.schema import convert
+from marinecv.training.choice_table import read_choices
 from marinecv.training.recipe import check_published
 
 METRIC_NAMES = {
@@ -48,7 +49,14 @@ METRIC_NAMES = {
     "log_loss": "Log loss (nats)",
 }
 MAX_IMAGES_PER_PAIR = 6
-VALIDATED_FIELDS = {"title": str, "name": str, "shortened": str, "data": dict, "published": dict[str, dict]}
+VALIDATED_FIELDS = {
+    "title": str,
+    "name": str,
+    "shortened": str,
+    "data": dict,
+    "training": dict,
+    "published": dict[str, dict],
+}
 USAGE = """import marinecv as mcv
 
 run = mcv.Run({folder!r})
@@ -83,7 +91,8 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     judged = "validation" if "validation" in tables else list(tables)[-1]
     accuracy = metrics[judged]["accuracy"]
     figures, drawn_curves, matrices, classes = run.path("figures"), None, [], []
-    if history is not None:
+    is_solved = recipe.get("training", {}).get("head_l2") and history is not None and len(history) == 1  # in no epochs
+    if history is not None and not is_solved:
         drawn_curves = save_and_embed(curves(history, best, demonstration), figures / "curves.png")
     for split, table in tables.items():
         counts = matrix(table, figures / f"confusion_{split}.png", False, demonstration)
@@ -107,6 +116,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         metrics=metrics,
         figure_names={key: label for key, label in METRIC_NAMES.items() if any(key in m for m in metrics.values())},
         attributes=_attribute_scores(run),
+        choices=_choices(run),
         curves=drawn_curves,
         timing=[(key.replace("_", " "), format_number(value)) for key, value in timing.items()],
         matrices=matrices,
@@ -143,6 +153,13 @@ def _recipe(run: Run) -> dict:
             convert(recipe[name], VALIDATED_FIELDS[name], f"{name!r} of {run.path('recipe.json')}")
         check_published(recipe.get("published", {}))
     return recipe
+
+
+def _choices(run: Run) -> dict[str, list[dict]]:
+    """Return what was compared before the recipe was chosen, by the split it was judged on; none where it was named."""
+    table = read_choices(run)
+    table = table.assign(best=table["chosen"] == "True")
+    return {split: part.to_dict("records") for split, part in table.groupby("judged_on", sort=False)}
 
 
 def _attribute_scores(run: Run) -> list[dict]:

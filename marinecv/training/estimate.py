@@ -38,7 +38,7 @@ def estimate_seconds(
     Trainable layers count three times, start-up not at all; `rows` recipes share the cost of a feature cache.
     """
     training = recipe.training
-    extractor, trainable, _ = _measure(recipe.model, recipe.image, training.batch_size, num_classes)
+    extractor, trainable, _ = measure(recipe.model, recipe.image, training.batch_size, num_classes)
     augment = training.augmentation or NONE
     augmented = augment.copies * train_images
     epochs = training.epochs * (trainable * (augmented + validation_images) + BACKWARD * trainable * augmented)
@@ -60,7 +60,7 @@ def choose_cache(recipe: Recipe, images: dict[str, int], num_classes: int, rows:
     if (training.augmentation or NONE).mixes:
         return 0, "mixup and cutmix mix the pixels of two images, so no cache can hold their features"
     views = AugmentedViews(training.augmentation or NONE, min(MAX_AUGMENTED_VIEWS, training.epochs))
-    values = _measure(recipe.model, recipe.image, training.batch_size, num_classes)[2]
+    values = measure(recipe.model, recipe.image, training.batch_size, num_classes)[2]
     bytes_per_view = values * np.dtype(training.cache_dtype).itemsize
     needed_bytes = bytes_per_view * (views.count * images["train"] + images["validation"])
     free_bytes = min(BUDGET_BYTES, _free_bytes() // 2)
@@ -88,7 +88,7 @@ def _free_bytes() -> int:
 
 
 @functools.cache
-def _measure(model_part, image, batch_size: int, num_classes: int) -> tuple[float, float, int]:
+def measure(model_part, image, batch_size: int, num_classes: int) -> tuple[float, float, int]:
     """Seconds an image of the feature extractor and of the trainable layers, and the numbers between them.
 
     A measurement is kept for a day: to build the network takes longer than a training needs that finds its cache.

@@ -1,8 +1,10 @@
 """Train a recipe into a run folder."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -18,8 +20,9 @@ from marinecv.files.atomic import whole_file, write_json
 from marinecv.files.csv_tables import write_table
 from marinecv.inputs.augment import with_noise
 from marinecv.inputs.epochs import EpochCounter
-from marinecv.inputs.pipeline import attributes_of, make_dataset
+from marinecv.inputs.pipeline import attributes_of, label_indices, make_dataset
 from marinecv.inputs.pixel_cache import load_pixels, rows_of, split_of
+from marinecv.inputs.spec import NONE, Augmentation
 from marinecv.models.autoencoders import decoder_of, encoder_of
 from marinecv.models.backbones import set_batch_norm_statistics
 from marinecv.models.flat import one_or_all
@@ -28,9 +31,11 @@ from marinecv.runs import Run
 from marinecv.schema import check_type
 from marinecv.training.build import backbone_of, build_model, compile_model, freeze_backbone, with_loss, with_targets
 from marinecv.training.callbacks import batch_bar, callbacks
-from marinecv.training.checkpoint import restore_weights
+from marinecv.training.checkpoint import Checkpoint, restore_weights
+from marinecv.training.choice_table import add_choices
 from marinecv.training.distribution import accelerator, broadcast_from_leader, one_device, shard_here
 from marinecv.training.fit_inputs import SplitPixels, learner
+from marinecv.training.linear_head import log_losses, pooled_features, pooled_widths, softmax, solve_head
 from marinecv.training.recipe import Recipe
 
 Callbacks = Sequence[keras.callbacks.Callback]
@@ -61,6 +66,8 @@ def fit_recipe(
     """
     started, shard, log = time.perf_counter(), shard_here(), log or silent
     parts, is_leader = prepared(recipe, run, pixels), shard.process == 0
+    if recipe.training.head_l2 and shard.devices > 1:
+        raise ValueError("A head is solved on one device. Expected head_l2=0, or leave out distribute=.")
     training, class_names = recipe.training, run.class_names
     attribute_table = run.attributes if recipe.model.takes_attributes else None
     attributes = {split: attributes_of(attribute_table, part) for split, (part, _) in parts.items()}
@@ -93,7 +100,10 @@ def fit_recipe(
             check_finite(model, run, learning_rate, log)
 
     head_epochs = _head_epochs(recipe)
-    if done < head_epochs:
+    if done < head_epochs and training.head_l2:
+        fit_head(model, recipe, run, pixels, parts["validation"][0], log)
+        done = 1
+    elif done < head_epochs:
         frozen_layers = freeze_backbone(model)
         fit("head", done, head_epochs, training.head_learning_rate)
         for layer in frozen_layers:
@@ -101,6 +111,8 @@ def fit_recipe(
         done = head_epochs
     if head_epochs < training.epochs:
         fit("all", done, training.epochs, training.learning_rate)
+        if training.keep_if_better:
+            model, recipe = keep_better(model, recipe, run, pixels, parts["validation"], log)
 
     if is_leader:
         keep(model, run, recipe)
@@ -201,8 +213,111 @@ def keep(model: keras.Model, run: Run, recipe: Recipe) -> None:
         write_json(run.path("timing.json"), _timing(local_model, run, recipe))
 
 
+def fit_head(
+    model: keras.Model, recipe: Recipe, run: Run, pixels: np.ndarray, held_out: pd.DataFrame, log: Log
+) -> None:
+    """Solve the head of a model in place, as the first epoch of its history and checkpoint."""
+    started, training = time.perf_counter(), recipe.training
+    rows, losses, is_right = solve_in_place(model, recipe, run, pixels, log)
+    logs, val = {}, rows["image_id"].isin(held_out["image_id"]).to_numpy()
+    for part, mask in (("", (rows["split"] == "train").to_numpy()), ("val_", val)):
+        logs |= {f"{part}loss": losses[mask].mean(), f"{part}accuracy": is_right[mask].mean()}
+    compile_model(model, training, training.head_learning_rate)
+    model.optimizer.build(model.trainable_variables)  # or the saved model would lack what it is compiled with
+    checkpoint = Checkpoint(run.folder, training, stage="head", whole=model, log=log)
+    checkpoint.set_model(model)
+    checkpoint.on_train_begin()
+    checkpoint.on_epoch_begin(0)
+    checkpoint.started = started
+    checkpoint.on_epoch_end(0, logs)
+    log(f"  head solved: validation {logs['val_accuracy']:.3f} (loss {logs['val_loss']:.3f}, n={val.sum()})")
+
+
+def solve_in_place(
+    model: keras.Model, recipe: Recipe, run: Run, pixels: np.ndarray, log: Log
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Set the weights of the head; return the rows of all splits, their log losses and whether they are right."""
+    training, class_names, rows = recipe.training, run.class_names, usable(run.catalog)
+    chosen = np.flatnonzero(rows["split"] != "")
+    rows, of_rows, extractor = rows.iloc[chosen], rows_of(pixels, chosen), backbone_of(model)
+    flips = bool(training.augmentation and training.augmentation.flip)
+    features = pooled_features(extractor, rows, of_rows, recipe.image, mirrored=flips, log=log)
+    labels, train = label_indices(rows, class_names), (rows["split"] == "train").to_numpy()
+    options = {"widths": pooled_widths(extractor), "balanced": training.class_weights or training.balanced}
+    kernel, bias = solve_head(features[:, train], labels[train], len(class_names), training.head_l2, **options)
+    model.get_layer("probabilities").set_weights([kernel, bias])
+    probabilities = softmax(features[0] @ kernel + bias)
+    return rows, log_losses(probabilities, labels), probabilities.argmax(axis=1) == labels
+
+
+def keep_better(
+    model: keras.Model,
+    recipe: Recipe,
+    run: Run,
+    pixels: np.ndarray,
+    held_out: tuple[pd.DataFrame, np.ndarray],
+    log: Log,
+) -> tuple[keras.Model, Recipe]:
+    """Return the fine-tuned model, or the linear probe it began with, and its recipe, which the run then has.
+
+    Fine-tuning is kept where it lowers the mean log loss of `held_out`, rows and pixels, by more than the standard
+    error of the mean over groups of related images.
+    """
+    without, probe_recipe = recipe.with_training(keep_if_better=False), linear_probe(recipe)
+    without = replace(without, title=f"Fine-tuned: {recipe.title}")
+    probe = build_model(probe_recipe, len(run.class_names))
+    all_rows, losses, is_right = solve_in_place(probe, probe_recipe, run, pixels, log)
+    rows, of_rows = held_out
+    place = pd.Index(all_rows["image_id"]).get_indexer(rows["image_id"])
+    labels = label_indices(rows, run.class_names)
+    dataset = make_dataset(rows, recipe.image, run.class_names, batch_size=recipe.training.batch_size, pixels=of_rows)
+    probabilities = model.predict(dataset, verbose=0)
+    tuned, tuned_right = log_losses(probabilities, labels), probabilities.argmax(axis=1) == labels
+    gain, error = mean_and_error(losses[place] - tuned, rows["group"].where(rows["group"] != "", rows["image_id"]))
+    is_better = bool(gain > error)
+    steps = {"linear probe": (losses[place], is_right[place]), "fine-tuned": (tuned, tuned_right)}
+    table = [
+        {
+            "step": step,
+            "log_loss": loss.mean(),
+            "accuracy": right.mean(),
+            "n": len(rows),
+            "judged_on": "validation",
+            "chosen": (step == "fine-tuned") == is_better,
+        }
+        for step, (loss, right) in steps.items()
+    ]
+    add_choices(run, table)
+    verdict = "kept" if is_better else "not kept: the linear probe stays"
+    effect = f"{'lowers' if gain > 0 else 'raises'} the log loss of {len(rows)} validation images by {abs(gain):.3f}"
+    log(f"  fine-tuning {effect} (standard error {error:.3f}): {verdict}")
+    run.path("checkpoint.npz").unlink(missing_ok=True)
+    model, recipe = (model, without) if is_better else (probe, probe_recipe)
+    if not is_better:
+        write_table(run.path("history.csv"), run.history[:1])
+    write_json(run.path("recipe.json"), recipe.to_dict())
+    return model, recipe
+
+
+def linear_probe(recipe: Recipe) -> Recipe:
+    """Return a recipe of a solved head without its fine-tuning; of its augmentation only flips act."""
+    mirrored = bool(recipe.training.augmentation and recipe.training.augmentation.flip)
+    frozen = replace(recipe, title=f"Linear probe: {recipe.title}").with_model(trainable_layers=0, trainable_blocks=())
+    augmentation = Augmentation() if mirrored else NONE
+    return frozen.with_training(epochs=1, keep_if_better=False, cache_features=1, augmentation=augmentation)
+
+
+def mean_and_error(values: np.ndarray, groups: pd.Series) -> tuple[float, float]:
+    """Return the mean of some values and its standard error where those of a group depend on each other."""
+    mean, count = values.mean(), groups.nunique()
+    sums = pd.Series(values - mean).groupby(groups.to_numpy()).sum()
+    return float(mean), float(np.sqrt((sums**2).sum() * count / (count - 1)) / len(values)) if count > 1 else math.inf
+
+
 def _head_epochs(recipe: Recipe) -> int:
-    """Epochs in which only the head learns; 0 without a backbone."""
+    """Epochs in which only the head learns, one of a solved head; 0 without a backbone."""
+    if recipe.training.head_l2:
+        return 1
     return min(recipe.training.head_epochs, recipe.training.epochs) if recipe.model.has_backbone else 0
 
 

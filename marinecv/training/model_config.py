@@ -31,6 +31,11 @@ class ModelConfig:
         """Whether it starts from weights that were trained elsewhere."""
         return getattr(self, "weights", "none") != "none"
 
+    @property
+    def has_linear_head(self) -> bool:
+        """Whether one dense layer on pooled features of a backbone gives the probabilities."""
+        return self.has_backbone and not self.takes_attributes and not self.hidden
+
     def build(self, image_shape: tuple[int, int, int], num_classes: int) -> "keras.Model":
         """Build the network, not compiled: pixels in [0, 255] (and attributes) to probabilities."""
         arguments = vars(self) | ({"weights": None} if getattr(self, "weights", "") == "none" else {})
@@ -66,8 +71,8 @@ class BackboneModel(ModelConfig):
         >>> mcv.BackboneModel(backbone="mobilenet", alpha=0.25).trainable_layers
         20
 
-    `backbone` is a name of `backbones_table` or the path of a Keras file, which brings its own weights; a file that
-    does not scale pixels itself needs `input_range`. `weights` is `"imagenet"`, `"none"` or the path of a weights
+    `backbone` is a name of `backbones_table`, or a Keras file or preset of KerasHub, which bring their own weights; one
+    that does not scale pixels itself needs `input_range`. `weights` is `"imagenet"`, `"none"` or the path of a weights
     file; `trainable_layers=None` trains them all.
     """
 

@@ -105,6 +105,10 @@ class Training:
         monitor: the metric to watch: `"val_loss"`, `"val_accuracy"`, `"loss"`, or one that your own model logs.
         head_epochs: epochs in which only the head learns, before the others.
         head_learning_rate: in those.
+        head_l2: solve the head by logistic regression on pooled features, in place of `head_epochs`: the penalty of its
+            squared weights, on centered features of mean squared length 1. It counts as the first epoch. 0: do not.
+        keep_if_better: keep the epochs after a solved head only if they lower the log loss of validation by more than
+            its standard error.
         class_weights: weigh each class by the inverse of its frequency; other weights go to Keras' `fit`.
         balanced: draw each class equally often.
         augmentation: bounds of the random augmentation of train images, or None.
@@ -139,6 +143,8 @@ class Training:
     monitor: str = "val_loss"
     head_epochs: Count = 0
     head_learning_rate: Rate = 1e-3
+    head_l2: Rate = 0.0
+    keep_if_better: bool = False
     class_weights: bool = False
     balanced: bool = False
     augmentation: Augmentation | None = None
@@ -205,6 +211,11 @@ class Recipe:
     shortened: str = ""
 
     def __post_init__(self):
+        if self.training.head_l2 and not self.model.has_linear_head:
+            raise ValueError(
+                f"head_l2={self.training.head_l2} solves a head of one layer on a pretrained network. Expected "
+                "model.hidden=() and no attributes, or head_l2=0."
+            )
         logged_metrics = ("loss",) if self.model.is_autoencoder else ("loss", *self.training.metrics)
         known = [f"{part}{name}" for name in logged_metrics for part in ("val_", "")]
         check_choice(known, monitor=self.training.monitor)
@@ -212,6 +223,16 @@ class Recipe:
             settings = vars(self.training.augmentation or NONE) | vars(self.training)
             for name in [name for name in ("focal_gamma", "mixup", "cutmix", "erasing") if settings[name]]:
                 raise ValueError(f"{name} is for classification, and {self.name} trains an autoencoder. Expected 0.")
+
+    @property
+    def is_linear_probe(self) -> bool:
+        """Whether a solved head on frozen layers is all that learns."""
+        return self.training.head_l2 > 0 and self.training.epochs == 1
+
+    @property
+    def shares_features(self) -> bool:
+        """Whether all splits share one feature cache: in cross-validation, and of a linear probe."""
+        return bool(self.data.fold) or self.is_linear_probe
 
     def with_training(self, **changes) -> "Recipe":
         """Return a copy with other training settings."""
@@ -301,6 +322,8 @@ def recipe_warnings(recipe: Recipe) -> list[str]:
         warnings.append("The backbone is frozen with random weights: only the head learns, from random features.")
     if training.head_epochs and not model.has_backbone:
         warnings.append(f"head_epochs={training.head_epochs} never acts: this network has no backbone to freeze.")
-    if model.has_backbone and training.head_epochs >= training.epochs:
+    if training.head_epochs and training.head_l2:
+        warnings.append(f"head_epochs={training.head_epochs} never acts: the head is solved at once. Set head_l2=0.")
+    elif model.has_backbone and training.head_epochs >= training.epochs:
         warnings.append(f"head_epochs={training.head_epochs} leaves no epoch of {training.epochs} to the backbone.")
     return warnings

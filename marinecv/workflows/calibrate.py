@@ -91,9 +91,10 @@ def _out_of_distribution(
     far = np.zeros(len(rows), bool)
     if recipe.model.takes_attributes:
         return far, None
-    indices = np.flatnonzero(rows["split"].isin(FITTED_SPLITS))
+    is_needed = rows["split"].isin(FITTED_SPLITS) | recipe.is_linear_probe  # whose features are all in one cache
+    indices = np.flatnonzero(is_needed)
     fitted_rows = rows.iloc[indices]
-    how = {"cache_features": recipe.training.exact_cache, "together": bool(recipe.data.fold)}  # shared by all folds
+    how = {"cache_features": recipe.training.exact_cache, "together": recipe.shares_features}
     embeddings = predict_embeddings(model, fitted_rows, recipe.image, rows_of(pixels, indices), **how)
     train = (fitted_rows["split"] == "train").to_numpy()
     fitted = fit_distance(embeddings[train], fitted_rows["class_name"][train])

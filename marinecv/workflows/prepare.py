@@ -22,19 +22,23 @@ from marinecv.data.groups import COPY, NEAR_COPY
 from marinecv.data.manifests import Manifest
 from marinecv.data.splits.split_catalog import default_split_by, is_grouped, kfold, save_split, split_catalog
 from marinecv.data.user_tables import is_usable, usable
+from marinecv.inputs import synthesize
 from marinecv.inputs.spec import ImageSpec
-from marinecv.inputs.synthesize import candidates
 from marinecv.models.backbone_file import check_hash
-from marinecv.models.backbone_table import WEIGHTS_URL, backbone_entry, backbone_path, weights_file
+from marinecv.models.backbone_table import WEIGHTS_URL, backbone_entry, backbone_path, backbones_here, weights_file
 from marinecv.progress import duration
+from marinecv.recipes.own_data import FOUR_CONV, until_it_stops_improving
 from marinecv.recipes.registry import is_own
 from marinecv.training.distribution import device_sentence
 from marinecv.training.estimate import choose_cache, estimate_seconds
+from marinecv.training.model_config import BackboneModel
 from marinecv.training.recipe import DataConfig, Recipe, recipe_warnings
 from marinecv.training.settings import IMAGE_SIZE, with_changes
+from marinecv.workflows.choose import Candidates, choose
 from marinecv.workflows.leakage import MAX_IMAGES_SEARCHED
 from marinecv.workflows.sources import Data, Source, check_weights_file, source_of
 
+FETCHED = ("efficientnetv2b0", "mobilenetv3large", "mobilenet")  # one of these, where no weights are here
 DEMONSTRATION_EPOCHS = 30  # enough for drawn pictures
 CALIBRATION_FRACTION = 1 / 3  # of validation, on other images than a report's
 MIN_VALIDATION_FOR_CALIBRATION = 60  # validation images: a third of them is the minimum for prediction sets
@@ -53,6 +57,7 @@ class Plan:
 
     manifest: Manifest
     runs: dict[str, tuple[Recipe, pd.DataFrame]]
+    choices: dict[str, list[dict]]  # rows of `choice.csv`
 
     def folder_name(self, base: Recipe, default: str, command: str = "") -> str:
         """Return a name for the folder of these runs: by the recipe, with the data's name in place of a report's."""
@@ -74,13 +79,17 @@ def plan_runs(
     seeds: int | None = None,
     may_cache: bool = True,
     trials: int = 1,
+    candidates: Candidates | None = None,
 ) -> Plan:
     """Read the images, settle recipe and catalog of each run, and log the plan.
 
     Runs are recipes x image sizes x folds, or x seeds. With `may_cache` the features of frozen layers are cached where
-    that saves time over `trials` trainings of each run.
+    that saves time over `trials` trainings of each run. With `candidates` each recipe is chosen by its train images.
     """
-    data, recipes = with_logged_weights(data, recipes, changes, log)
+    if candidates:
+        networks = networks_to_compare(recipes[0], changes, candidates.backbones)
+    else:
+        data, recipes = with_logged_weights(data, recipes, changes, log)
     log(device_sentence())
     manifest, catalog, choice = read_data(data, recipes, changes, log)
     seed = with_changes(recipes[0], changes).training.seed
@@ -90,7 +99,8 @@ def plan_runs(
     elif seeds:
         parts = {f"seed{n}": (choice, catalog, {"training.seed": n}) for n in range(seed, seed + seeds)}
 
-    runs = {}
+    class_names = class_names_of(catalog, manifest)
+    runs, choices = {}, {}
     for recipe in recipes:
         for size in sizes or [None]:
             base = replace(recipe, name=f"{recipe.name}_{size}px") if len(sizes) > 1 else recipe
@@ -99,19 +109,50 @@ def plan_runs(
                 recipe_changes = {name: value for name, value in recipe_changes.items() if name != "model.weights"}
             for part, (data_choice, images, part_changes) in parts.items():
                 name, validation = f"{base.name}-{part}" if part else base.name, count_images(images)["validation"]
-                runs[name] = adapted_recipe(base, data_choice, {**recipe_changes, **part_changes}, validation), images
-    class_names = class_names_of(catalog, manifest)
+                if recipe.name == FOUR_CONV.name:
+                    base = until_it_stops_improving(base, count_images(images)["train"])
+                adapted = adapted_recipe(base, data_choice, {**recipe_changes, **part_changes}, validation)
+                if candidates:
+                    named = recipe_changes.keys()
+                    choice = choose(adapted, images, class_names, networks, candidates.minutes, log, named)
+                    adapted, images = choice.recipe, choice.catalog
+                    name = f"{adapted.name}-{part}" if part else adapted.name
+                    choices[name] = choice.table
+                runs[name] = adapted, images
     recipes_by_run = {name: recipe for name, (recipe, _) in runs.items()}
+    catalog = images if candidates and not folds else catalog  # perhaps fewer
     if may_cache and "training.cache_features" not in changes:
         recipes_by_run = with_feature_cache(recipes_by_run, catalog, class_names, log, trials)
     log_plan(recipes_by_run, catalog, class_names, log)
-    return Plan(manifest, {name: (recipes_by_run[name], images) for name, (_, images) in runs.items()})
+    return Plan(manifest, {name: (recipes_by_run[name], images) for name, (_, images) in runs.items()}, choices)
+
+
+def networks_to_compare(recipe: Recipe, changes: Changes, names: Sequence[str]) -> list[BackboneModel]:
+    """Return the networks of some names or files, else those whose weights are here, or one that can be fetched."""
+    model = with_changes(recipe, {name: value for name, value in changes.items() if name.startswith("model.")}).model
+    here = backbones_here()
+    if not names and {"model.backbone", "model.weights", "model.alpha"} & {*changes}:
+        names = [model.backbone]
+    if not names and not here:
+        names = [name for name in FETCHED if weights_host_answers()][:1]
+    if not (names or here):
+        file = weights_file(FETCHED[0])
+        raise ValueError(
+            f"No pretrained weights are here and {WEIGHTS_URL} does not answer. Put {file.name} into {file.parent}, or "
+            "train a network without them: `marinecv pretrain`."
+        )
+    widths = {name: alpha for name, alpha in reversed(here)}  # the best that is here
+    pairs = [(name, widths.get(name, 1.0)) for name in names] or here
+    if "model.alpha" in changes:
+        pairs = [(name, model.alpha) for name, _ in pairs]
+    of_pairs = [replace(model, backbone=name, alpha=alpha) for name, alpha in pairs]
+    return [with_available_weights(replace(recipe, model=each), needed=True).model for each in of_pairs]
 
 
 def with_logged_weights(data: Data, recipes: Sequence[Recipe], changes: Changes, log: Log) -> tuple[Data, list[Recipe]]:
     """Return images, and recipes with available weights; log which have none, a ValueError on a user's own images."""
     data = data if data is None else source_of(data, data_choice(recipes[0], changes), log)
-    needed = data is not None and is_own(data.manifest, recipes[0])
+    needed = data is not None and (is_own(data.manifest, recipes[0]) or not recipes[0].report)
     available = [with_available_weights(recipe, changes, needed=needed) for recipe in recipes]
     pairs = [(now.model, before.model) for now, before in zip(available, recipes, strict=True) if now is not before]
     for name in dict.fromkeys(now.backbone for now, before in pairs if now.weights == "none" != before.weights):
@@ -158,7 +199,7 @@ def with_available_weights(recipe: Recipe, changes: Changes | None = None, *, ne
 
 def without_pretrained_weights(recipe: Recipe) -> Recipe:
     """Return a recipe that trains all layers of the network from random weights, on small images."""
-    training = replace(recipe.training, optimizer="adam", learning_rate=1e-3, epochs=20, head_epochs=0)
+    training = replace(recipe.training, optimizer="adam", learning_rate=1e-3, epochs=20, head_epochs=0, head_l2=0.0)
     return replace(
         recipe,
         name=f"{recipe.name}_untrained",
@@ -209,7 +250,7 @@ def read_data(
     for recipe in changed:
         if recipe.model.takes_attributes:
             attributes_by_image(recipe, catalog, manifest)  # ValueError where the data have none
-    if any(recipe.data.synthetic for recipe in changed) and candidates(catalog, read_boxes(manifest)).empty:
+    if any(recipe.data.synthetic for recipe in changed) and synthesize.candidates(catalog, read_boxes(manifest)).empty:
         raise ValueError("No train image has boxes of two classes, the second not a fish. Leave out synthetic=True.")
     if not first.model.is_autoencoder:
         if pairs is None and len(usable(catalog)) <= MAX_IMAGES_SEARCHED:
@@ -302,6 +343,9 @@ def with_feature_cache(
     frozen = {name: (r.model, r.image, r.training.augmentation, r.training.seed) for name, r in recipes.items()}
     sharing = Counter(frozen.values())
     for name, recipe in recipes.items():
+        if recipe.is_linear_probe:
+            cached_recipes[name] = recipe  # its features are cached already
+            continue
         views, reason = choose_cache(recipe, images, len(class_names), trials * sharing[frozen[name]])
         cached_recipes[name] = recipe.with_training(cache_features=views)
         if reason:
@@ -330,7 +374,8 @@ def log_plan(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tup
         total += seconds * seeds[recipe.name]
         times = f"{seeds[recipe.name]} runs, each " if seeds[recipe.name] > 1 else ""
         budget = f"; shortened run: {recipe.shortened}" if recipe.shortened else ""
-        log(f"  {recipe.name}: {times}max {recipe.training.epochs} epochs, about {duration(seconds)}{budget}")
+        length = "no epochs" if recipe.is_linear_probe else f"max {recipe.training.epochs} epochs"
+        log(f"  {recipe.name}: {times}{length}, about {duration(seconds)}{budget}")
         for sentence in recipe_warnings(recipe):
             log(f"    note: {sentence}")
     if note := margin_note([recipe.image for recipe in recipes.values()], usable_rows):

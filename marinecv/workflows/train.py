@@ -11,16 +11,19 @@ from marinecv.console import Log, silent
 from marinecv.data.user_tables import usable
 from marinecv.experiments import CHOSEN_ON_TEST
 from marinecv.recipes.butterflies import DENOISE
+from marinecv.recipes.own_data import FOUR_CONV, PROBE, head
 from marinecv.recipes.registry import is_own, recipe_for, recipe_named
 from marinecv.runs import check_fresh, fresh_folder, next_folder
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import full_names
+from marinecv.workflows.choose import Candidates, log_pretrained
 from marinecv.workflows.folders import resumable
 from marinecv.workflows.prepare import plan_runs
 from marinecv.workflows.run import Experiment, Run
 from marinecv.workflows.sources import Data, source_of
 from marinecv.workflows.train_runs import finish, finish_experiment, follow_process_0, join_processes, start
 
+MINUTES = 10.0
 RecipeLike = Recipe | str | os.PathLike | None
 
 
@@ -29,6 +32,8 @@ def train(
     recipe: RecipeLike = None,
     *,
     folder: str | os.PathLike | None = None,
+    backbone: str | Sequence[str] | None = None,
+    minutes: float = MINUTES,
     changes: Mapping[str, Any] | None = None,
     track: str | None = None,
     distribute: str | None = None,
@@ -46,7 +51,10 @@ def train(
     Args:
         data: a folder or archive of images, the name of a data set, a manifest or a catalog; None takes the recipe's.
         recipe: a recipe, its name (`recipes list`), a `.toml` or `.json` file of one, or a run's folder; None takes the
-            one for these images: on your own a head on a frozen MobileNet.
+            report's for its images, and chooses one for your own.
+        backbone: a pretrained network by name (`backbones_table`), Keras file or preset of KerasHub (a folder, `hf://`
+            or `kaggle://`); of several the best is chosen on your images. None compares those whose weights are here.
+        minutes: how long choosing and training may take, by the speed of this machine, where the recipe is chosen.
         folder: to be made for the run; None takes the next free one below `runs/`.
         changes: other settings of the recipe by their names, such as `{"training.lr_patience": 3}`.
         track: `"tensorboard"` or `"wandb"`: log the training there too.
@@ -62,14 +70,16 @@ def train(
         return Run(follow_process_0(folder, log).folder)
     if folder is not None:
         check_fresh(folder)
-    data, recipe = with_recipe(data, recipe, log)
-    changes = full_names(recipe, changes, **settings)
-    plan = plan_runs(data, [recipe], changes, log, may_cache=not distribute)
+    asked = Candidates(minutes, as_names(backbone))
+    data, recipe, changes, candidates = with_default(data, recipe, changes, settings, asked, distribute, log)
+    plan = plan_runs(data, [recipe], changes, log, may_cache=not distribute, candidates=candidates)
     [(name, (planned, catalog))] = plan.runs.items()
     folder = fresh_folder(folder or next_folder("runs", plan.folder_name(recipe, name)))
     with resumable(folder):
-        run = start(folder, planned, catalog, plan.manifest, log)
+        run = start(folder, planned, catalog, plan.manifest, log, choices=plan.choices.get(name, ()))
         finish(run, log, track=track, distribute=distribute, callbacks=callbacks)
+        if recipe.name == FOUR_CONV.name:
+            log_pretrained(run, log)
     return Run(folder)
 
 
@@ -100,6 +110,8 @@ def grid(
     folds: int | None = None,
     select_on: str = "validation",
     folder: str | os.PathLike | None = None,
+    backbone: str | Sequence[str] | None = None,
+    minutes: float = MINUTES,
     name: str = "grid",
     title: str = "Grid",
     changes: Mapping[str, Any] | None = None,
@@ -125,7 +137,8 @@ def grid(
         folder: to be made; None takes the next free one below `runs/`.
         name: of the experiment, and of its folder where several recipes are trained.
         title: of its page.
-        changes, track, distribute, callbacks, log, **settings: see `train`.
+        backbone, minutes, changes, track, distribute, callbacks, log, **settings: see `train`, which chooses a recipe
+            for each run.
     Raises:
         ValueError: see `train`; or the arguments make a single run, or there is no split to choose on.
     """
@@ -134,16 +147,25 @@ def grid(
     if folder is not None:
         check_fresh(folder)
     first, *others = as_list(recipes)
-    data, first = with_recipe(data, first, log)
+    asked = Candidates(minutes, as_names(backbone))
+    data, first, changes, candidates = with_default(data, first, changes, settings, asked, distribute, log)
     bases = [first, *map(recipe_named, others)]
-    changes = full_names(first, changes, **settings)
     is_one_recipe = len(bases) * max(1, len(sizes)) == 1
     if is_one_recipe and (folds or 1) == 1:
         hint = ' Leave out select_on="test", which chooses between runs.' if select_on == "test" else ""
         raise ValueError(
             f"One recipe at one size makes one run. Expected several recipes, several image sizes or folds=5.{hint}"
         )
-    plan = plan_runs(data, bases, changes, log, sizes=sizes, folds=folds, may_cache=not distribute)
+    plan = plan_runs(
+        data,
+        bases,
+        changes,
+        log,
+        sizes=sizes,
+        folds=folds,
+        may_cache=not distribute,
+        candidates=candidates,
+    )
     if select_on == "test":
         if not all((usable(catalog)["split"] == "test").any() for _, catalog in plan.runs.values()):
             raise ValueError('select_on="test" needs test images. Leave it out to select on validation.')
@@ -153,7 +175,7 @@ def grid(
     folder = fresh_folder(folder or next_folder("runs", plan.folder_name(first, name)))
     with resumable(folder):
         for cell, (recipe, catalog) in plan.runs.items():
-            start(folder / cell, recipe, catalog, plan.manifest, log, select_on)
+            start(folder / cell, recipe, catalog, plan.manifest, log, select_on, plan.choices.get(cell, ()))
         title = f"{title}: {plan.manifest.name}"
         experiment = Experiment.create(folder, name, title, list(plan.runs), plan.manifest.demonstration, select_on)
         finish_experiment(experiment, log, track=track, distribute=distribute, callbacks=callbacks)
@@ -171,3 +193,37 @@ def with_recipe(data: Data, recipe: RecipeLike, log: Log) -> tuple[Data, Recipe]
         return data, recipe_named(recipe)
     source = source_of(data, recipe_for(None).data, log)
     return source, recipe_for(source.manifest)
+
+
+def as_names(backbone: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return one backbone, several or none as a tuple."""
+    return (backbone,) if isinstance(backbone, str) else tuple(backbone or ())
+
+
+def with_default(
+    data: Data,
+    recipe: RecipeLike,
+    changes: Mapping[str, Any] | None,
+    settings: Mapping[str, Any],
+    asked: Candidates,
+    distribute: str | None,
+    log: Log,
+) -> tuple[Data, Recipe, dict[str, Any], Candidates | None]:
+    """Return images, recipe, changes by full name and, where no recipe is named for own images, how to choose it."""
+    is_named = recipe is not None
+    data, recipe = with_recipe(data, recipe, log)
+    several = "Of several backbones the best is chosen where the recipe is chosen. Expected one with a recipe, "
+    several += 'weights="none", head_l2=0 or distribute.'
+    if is_named or not is_own(data.manifest, recipe):
+        if len(asked.backbones) > 1:
+            raise ValueError(several)
+        named = {"model.backbone": asked.backbones[0]} if asked.backbones else {}
+        return data, recipe, {**full_names(recipe, changes, **settings), **named}, None
+    of_probe = full_names(PROBE, changes, **settings)
+    if distribute or of_probe.get("training.head_l2") == 0 or of_probe.get("model.weights") == "none":
+        if len(asked.backbones) > 1:
+            raise ValueError(several)
+        recipe = head(*asked.backbones)
+        log("nothing is chosen: a head on a frozen network is trained step by step")
+        return data, recipe, full_names(recipe, changes, **settings), None
+    return data, PROBE, of_probe, asked

@@ -1,7 +1,7 @@
 """Train, score, report and resume runs and folders of runs, on one device or several."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from marinecv.inputs.synthesize import contact_sheet, synthesize
 from marinecv.inputs.to_rgb import find_white
 from marinecv.report.page import write_experiment_report, write_run_report
 from marinecv.runs import Run, fresh_folder, is_begun
+from marinecv.training.choice_table import add_choices
 from marinecv.training.distribution import distributed, join, leave, wait_for_all
 from marinecv.training.fit import fit_autoencoder, fit_recipe, load_run
 from marinecv.training.recipe import Recipe
@@ -45,9 +46,15 @@ from marinecv.workflows.prepare import attributes_by_image
 
 
 def start(
-    folder: Path, recipe: Recipe, catalog: pd.DataFrame, manifest: Manifest, log: Log, select_on: str = "validation"
+    folder: Path,
+    recipe: Recipe,
+    catalog: pd.DataFrame,
+    manifest: Manifest,
+    log: Log,
+    select_on: str = "validation",
+    choices: Sequence[dict] = (),
 ) -> Run:
-    """Make the folder of a run, with its split, synthetic images and attributes."""
+    """Make the folder of a run, with its split, synthetic images, attributes and what its recipe was chosen from."""
     recipe = replace(recipe, image=replace(recipe.image, white=find_white(catalog)))  # one white for the data set
     preprocessing = recipe.preprocessing(class_names_of(catalog, manifest))
     if select_on != "validation":
@@ -63,7 +70,10 @@ def start(
     if recipe.model.takes_attributes:
         write_table(folder / "attributes.csv", attributes_by_image(recipe, catalog, manifest).reset_index())
     preprocessing["split_sha256"] = write_split(catalog, folder / "split.csv")
-    return Run.create(folder, recipe.to_dict(), preprocessing, catalog)
+    run = Run.create(folder, recipe.to_dict(), preprocessing, catalog)
+    if choices:
+        add_choices(run, choices)
+    return run
 
 
 def finish(
@@ -102,6 +112,7 @@ def score(run: Run, recipe: Recipe, followers: list, log: Log, distribute: str |
     leave()
     if trained or distribute:
         model = run.load_model()
+    recipe = Recipe.of(run)  # a training may have chosen
     rows = usable(run.catalog)
     scored_rows = np.flatnonzero((rows["split"] != "") & ~rows["image_id"].isin(pseudo_labeled_ids(run)))
     metrics = score_split(run, recipe, model, rows.iloc[scored_rows], rows_of(pixels, scored_rows), log)
@@ -122,7 +133,7 @@ def score_classifier(
 ) -> dict[str, dict]:
     """Write a classifier's predictions, calibration and leakage check; return the metrics of each split."""
     attributes = run.attributes if recipe.model.takes_attributes else None
-    how = {"cache_features": recipe.training.exact_cache, "together": bool(recipe.data.fold), "attributes": attributes}
+    how = {"cache_features": recipe.training.exact_cache, "together": recipe.shares_features, "attributes": attributes}
     predictions = predict_table(model, rows, recipe.image, run.class_names, pixels=pixels, **how)
     write_predictions(predictions, run.path("predictions.csv"))
     if attributes is not None:

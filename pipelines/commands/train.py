@@ -1,4 +1,8 @@
-"""Train a classifier on your own images: a folder a class, annotation files, or an archive of them."""
+"""Train a classifier on your own images: a folder a class, annotation files, or an archive of them.
+
+Without --recipe it is chosen by cross-validation in train: logistic regression on features of pretrained networks, then
+their last layers, where fine-tuning helps.
+"""
 
 import argparse
 
@@ -9,7 +13,7 @@ EXAMPLE = "train my_photos"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="?", metavar="PATH", help="folder or .zip of images, or a known data set")
-    options.add(parser, "--resume")
+    options.add(parser, "--minutes", "--backbone", "--input-range", "--resume")
     options.add(parser, "--recipe", help="recipe by name (`recipes`), or its .toml or .json file")
     options.add(parser, "--set", "--epochs")
     options.add(parser, "--folds", help="K-fold cross-validation")
@@ -17,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.backbone == ["list"]:
+        return options.print_backbones()
     from .. import opened
 
     if not (args.resume or args.images):

@@ -1,0 +1,299 @@
+"""Choose the recipe for your own images: a linear probe, by cross-validation in train, and how to fine-tune it."""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from marinecv.audit.pairs import find_pairs
+from marinecv.choices import SPLITS
+from marinecv.console import Log
+from marinecv.data.catalog import limit_catalog
+from marinecv.data.groups import group_catalog, put_back
+from marinecv.data.splits.split_catalog import is_grouped
+from marinecv.data.user_tables import usable
+from marinecv.features.cache import fill_cache
+from marinecv.inputs.pipeline import label_indices
+from marinecv.inputs.pixel_cache import load_pixels, read_pixels
+from marinecv.inputs.spec import NONE, Augmentation, ImageSpec
+from marinecv.models.backbone_table import backbones_here, is_preset
+from marinecv.progress import duration
+from marinecv.recipes.own_data import PROBE
+from marinecv.runs import Run
+from marinecv.training.build import backbone_of, build_model
+from marinecv.training.choice_table import CHOICE_COLUMNS
+from marinecv.training.estimate import BACKWARD, measure
+from marinecv.training.fit import linear_probe, solve_in_place
+from marinecv.training.linear_head import (
+    PENALTIES,
+    VIEWS,
+    cross_validate_head,
+    fold_numbers,
+    log_losses,
+    pooled_features,
+    pooled_widths,
+)
+from marinecv.training.model_config import BackboneModel
+from marinecv.training.recipe import Recipe
+from marinecv.training.settings import IMAGE_SIZE
+from marinecv.workflows.leakage import MAX_IMAGES_SEARCHED
+
+SIZES = (224, 320)  # of the input: the second where the median image is larger than the first
+MAX_NETWORKS = 3
+MAX_CROSS_VALIDATED = 5000  # train images
+IMAGE_CLASSES_PER_S = 1000  # images times classes to cross-validate for each second there is: a few percent of the time
+MIN_IMAGES_TO_COMPARE = 30  # of validation: fewer cannot tell whether fine-tuning helps
+MIN_EPOCHS = 2  # of fine-tuning
+FEATURES_FRACTION, TUNING_FRACTION = 0.5, 0.4  # of the time
+IMAGES_TO_TIME = 16
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """How a recipe is chosen: in how many minutes, among which networks; by name or file, none for those at hand."""
+
+    minutes: float
+    backbones: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is computed: networks at the first size, the best at the others (of presets many take one), epochs."""
+
+    models: list[BackboneModel]
+    sizes: list[int]
+    mirrored: bool
+    limit: int | None  # images a split
+    judged: int  # train images in the cross-validation, at most
+    validation: int  # images
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A recipe, the images that it takes, and the rows of `choice.csv` that led to it."""
+
+    recipe: Recipe
+    catalog: pd.DataFrame
+    table: list[dict]
+
+
+def choose(
+    recipe: Recipe,
+    catalog: pd.DataFrame,
+    class_names: tuple[str, ...],
+    models: Sequence[BackboneModel],
+    minutes: float,
+    log: Log,
+    named: Collection[str] = (),
+) -> Choice:
+    """Choose network, input size, pooling and penalty of a linear probe, and the epochs of fine-tuning after it.
+
+    Args:
+        recipe: of a solved head, with the settings that are `named`.
+        catalog: with splits; those of validation and test choose nothing.
+        class_names: of the outputs.
+        models: networks to compare, the most promising first.
+        minutes: how long all may take, by the times measured here.
+        log: called with a line for each network and size.
+        named: settings by full name that stay as they are.
+    """
+    rows = _scored(catalog)
+    is_larger = rows[["width", "height"]].max(axis=1).median() > SIZES[0]
+    sizes = [recipe.image.height] if IMAGE_SIZE in named else SIZES[: 1 + is_larger]
+    if "model.trainable_layers" not in named:
+        models = [replace(model, trainable_layers=0) if is_preset(model.backbone) else model for model in models]
+    plan = draw_plan(models, sizes, rows, recipe, len(class_names), 60 * minutes)
+    epochs = recipe.training.epochs - 1 if "training.epochs" in named else plan.epochs
+    epochs = 0 if recipe.model.trainable_layers == 0 else epochs
+    if int(plan.validation * (1 - recipe.training.calibration)) < MIN_IMAGES_TO_COMPARE and epochs:
+        log(f"no fine-tuning: whether it helps is judged on {MIN_IMAGES_TO_COMPARE} or more validation images")
+        epochs = 0
+    if plan.limit and not recipe.data.limit:
+        log(f"{len(rows):,} images do not fit into {minutes:g} minutes: at most {plan.limit:,} a split are used")
+        catalog = limit_catalog(catalog, plan.limit, recipe.training.seed)
+        recipe = replace(recipe, data=replace(recipe.data, limit=plan.limit))
+    if not plan.mirrored:
+        recipe = recipe.with_training(augmentation=without_flips(recipe))
+    groups, table, best = _groups(catalog, recipe, log), [], None
+    for size in plan.sizes:
+        for model in plan.models if size == plan.sizes[0] else [best[1]] * (not is_preset(best[1].backbone)):
+            image = replace(recipe.image, height=size, width=size)
+            probed = replace(recipe, model=model, image=image)
+            found = _probe(probed, catalog, groups, class_names, plan.judged, named, log)
+            table += found
+            [winner] = [row for row in found if row["chosen"]]
+            if best is None or winner["log_loss"] < best[0]["log_loss"]:
+                best = winner, model, size
+    row, model, size = best
+    if is_preset(model.backbone) and epochs:
+        log("no fine-tuning: a preset of KerasHub is frozen; it needs a network of keras.applications or a Keras file")
+        epochs = 0
+    for other in table:
+        other["chosen"] = other is row
+    own_name = f"{network_name(model)}_{size}px".replace(" ", "_")
+    chosen = replace(
+        recipe,
+        name=recipe.name if recipe.data.fold else own_name,  # folds are scored together by their name
+        title=f"{network_name(model)} at {size} px (data: {recipe.data.name})",
+        shortened=f"at most {recipe.data.limit} images a split" if recipe.data.limit else "",
+        image=replace(recipe.image, height=size, width=size),
+        model=replace(model, pooling=row["pooling"], trainable_layers=recipe.model.trainable_layers),
+    ).with_training(
+        head_l2=row["head_l2"],
+        epochs=1 + epochs,
+        augmentation=recipe.training.augmentation if row["mirrored"] else without_flips(recipe),
+    )
+    result = f"log loss {row['log_loss']:.3f}, accuracy {row['accuracy']:.3f}"
+    log(f"  chosen: {network_name(model)} at {size} px, pooling {row['pooling']}: {result}")
+    return Choice(chosen if epochs else linear_probe(chosen), catalog, table)
+
+
+def draw_plan(
+    models: Sequence[BackboneModel],
+    sizes: Sequence[int],
+    rows: pd.DataFrame,
+    recipe: Recipe,
+    classes: int,
+    seconds: float,
+) -> Plan:
+    """Return what fits into some seconds, by the time that a few images and a batch take on this machine.
+
+    Where not even one network fits, mirror images are left out, and then images.
+    """
+    image, batch = replace(recipe.image, height=sizes[0], width=sizes[0]), recipe.training.batch_size
+    decoding = time_decoding(rows["path"], image)
+    times = {model: measure(model, image, batch, classes)[:2] for model in models}
+    counts, budget = rows["split"].value_counts(), FEATURES_FRACTION * seconds
+    for views in (2, 1) if has_flips(recipe) else (1,):
+        cost = {model: len(rows) * views * sum(times[model]) for model in models}
+        left, chosen = budget - len(rows) * decoding, []
+        for model in models:
+            if cost[model] <= left and len(chosen) < MAX_NETWORKS:
+                chosen.append(model)
+                left -= cost[model]
+        if chosen:
+            break
+    limit = None
+    if not chosen:
+        chosen, left = [min(models, key=cost.get)], 0.0
+        limit = max(classes, int(budget / (decoding + cost[chosen[0]] / len(rows)) / len(counts)))
+        counts = counts.clip(upper=limit)
+    others = []
+    for size in sizes[1:]:
+        needed = counts.sum() * decoding + max(cost[model] for model in chosen) * (size / sizes[0]) ** 2
+        if needed <= left:
+            others.append(size)
+            left -= needed
+    scale = (max([sizes[0], *others]) / sizes[0]) ** 2  # of the slowest that may be chosen
+    frozen, trained = (max(times[model][part] for model in chosen) * scale for part in (0, 1))
+    train, val = counts.get("train", 0), counts.get("validation", 0)
+    epoch = trained * (train * (1 + BACKWARD) + val)
+    epochs = int(min((TUNING_FRACTION * seconds - frozen * (2 * train + val)) / epoch, recipe.training.epochs - 1))
+    judged = max(classes, min(MAX_CROSS_VALIDATED, int(IMAGE_CLASSES_PER_S * seconds / classes)))
+    return Plan(chosen, [sizes[0], *others], views > 1, limit, judged, val, epochs if epochs >= MIN_EPOCHS else 0)
+
+
+def time_decoding(paths: pd.Series, image: ImageSpec) -> float:
+    """Return the seconds that an image takes to be decoded and fitted."""
+    paths = paths.sample(min(IMAGES_TO_TIME, len(paths)), random_state=0).tolist()
+    read_pixels(paths[:1], image)  # the first call traces
+    started = time.perf_counter()
+    read_pixels(paths, image)
+    return (time.perf_counter() - started) / len(paths)
+
+
+def without_flips(recipe: Recipe) -> Augmentation:
+    """Return the augmentation of a recipe but for horizontal flips."""
+    return replace(recipe.training.augmentation or NONE, flip=0.0)
+
+
+def has_flips(recipe: Recipe) -> bool:
+    """Return whether a recipe augments by horizontal flips."""
+    return bool(recipe.training.augmentation and recipe.training.augmentation.flip)
+
+
+def _probe(
+    recipe: Recipe,
+    catalog: pd.DataFrame,
+    groups: pd.Series,
+    class_names: tuple[str, ...],
+    judged: int,
+    named: Collection[str],
+    log: Log,
+) -> list[dict]:
+    """Return a row for each pooling of a network at a size, cross-validated in train; the best is `chosen`."""
+    started, image, training = time.perf_counter(), recipe.image, recipe.training
+    pixels, catalog = load_pixels(catalog[catalog["split"].isin(SPLITS)], image, log=log)
+    rows = usable(catalog)
+    frozen = replace(recipe.model, pooling="avg_max", trainable_layers=0)
+    extractor = backbone_of(frozen.build(image.shape, len(class_names)))
+    widths = pooled_widths(extractor)
+    train = np.random.default_rng(training.seed).permutation(np.flatnonzero(rows["split"] == "train"))
+    train = np.sort(train[:judged])
+    of_train = rows.iloc[train].assign(group=rows["image_id"].iloc[train].map(groups).fillna(""))
+    labels, folds = label_indices(of_train, class_names), fold_numbers(of_train, training.seed)
+    penalties = [training.head_l2] if "training.head_l2" in named else PENALTIES
+    options = {"balanced": training.class_weights or training.balanced}
+    steps = [(False, "avg"), (has_flips(recipe), "avg"), (has_flips(recipe), "avg_max")]
+    if "model.pooling" in named:
+        steps = [(mirrored, recipe.model.pooling) for mirrored, _ in steps]
+    found, features = [], None
+    for mirrored, pooling in dict.fromkeys(steps):
+        if features is None or len(features) < 1 + mirrored:
+            features = pooled_features(extractor, rows, pixels, image, mirrored=mirrored, log=log)
+        used = slice(widths[0] if pooling == "max" else 0, widths[0] if pooling == "avg" else None)
+        options["widths"] = widths if pooling == "avg_max" else widths[:1]
+        probabilities = cross_validate_head(
+            features[:, train, used], labels, len(class_names), folds, penalties, **options
+        )
+        losses = [log_losses(of_penalty, labels).mean() for of_penalty in probabilities]
+        place, seconds = int(np.argmin(losses)), round(time.perf_counter() - started, 1)
+        accuracy = float((probabilities[place].argmax(axis=1) == labels).mean())
+        network, settings = network_name(recipe.model), (pooling, mirrored, penalties[place])
+        values = ("cross-validation", network, image.height, *settings, losses[place], accuracy, len(train), "train")
+        found.append(dict(zip(CHOICE_COLUMNS, (*values, seconds, False), strict=True)))
+        if len(found) == 1:
+            result = f"{accuracy:.3f} of {len(train)} train images by cross-validation, after {duration(seconds)}"
+            log(f"  {network} at {image.height} px: {result}")
+        started = time.perf_counter()
+    min(found, key=lambda row: row["log_loss"])["chosen"] = True
+    average = keras.Model(extractor.input, extractor.get_layer("average").output)
+    for view, values in zip(VIEWS, features[:, rows["image_id"].to_numpy().argsort(), : widths[0]], strict=False):
+        fill_cache(average, rows, image, view, values)
+    return found
+
+
+def _scored(catalog: pd.DataFrame) -> pd.DataFrame:
+    """Return the usable rows that are in a split."""
+    rows = usable(catalog)
+    return rows[rows["split"].isin(SPLITS)]
+
+
+def _groups(catalog: pd.DataFrame, recipe: Recipe, log: Log) -> pd.Series:
+    """Return the group of related images of each image by `image_id`, where they are few enough to search."""
+    if len(usable(catalog)) <= MAX_IMAGES_SEARCHED or is_grouped(recipe.data.split_by):
+        catalog = group_catalog(catalog, find_pairs(put_back(catalog), recipe.data.frame_order, log=log))
+    return catalog.set_index("image_id")["group"]
+
+
+def log_pretrained(run: Run, log: Log) -> None:
+    """Log what a linear probe of a pretrained network gives on the images of a run, if one is at hand."""
+    for name, alpha in backbones_here()[:1]:
+        recipe = PROBE.with_model(backbone=name, alpha=alpha, trainable_layers=0)
+        pixels, _ = load_pixels(run.catalog, recipe.image, log=log)
+        model = build_model(recipe, len(run.class_names))
+        rows, _, is_right = solve_in_place(model, recipe, run, pixels, log)
+        val = is_right[rows["split"] == "validation"]
+        network = f"logistic regression on features of {network_name(recipe.model)} at {recipe.image.height} px"
+        log(f"  on the same images, {network}: validation accuracy {val.mean():.3f} (n={len(val)}); `train` makes it")
+
+
+def network_name(model: BackboneModel) -> str:
+    """Return the name of a backbone, with its width if that is not 1."""
+    name = Path(model.backbone).stem
+    return name if model.alpha == 1 else f"{name} {model.alpha:g}"
