@@ -20,7 +20,7 @@ def catalog_of(name: str, data: Path, folder: Path, images: int = IMAGES) -> pd.
         source, make = MADE[name]
         if not (folder / name).is_dir():
             write(make, catalog_of(source, data, folder, 10**6), folder / name)
-        return usable(mcv.read_catalog(manifest_of_folder(folder / name)))
+        return usable(mcv.read_catalog(mcv.find_data(data_dir=folder / name, class_level="first")))
     manifest = mcv.find_data(name, data / name) if name == "cub_x20" else manifest_of_folder(data / name)
     rows = usable(mcv.read_catalog(manifest))
     return rows.sample(min(images, len(rows)), random_state=0).reset_index(drop=True)
