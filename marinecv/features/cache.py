@@ -51,7 +51,7 @@ class AugmentedViews:
 
     @property
     def kind(self) -> str:
-        """`"still"` (no augmentation), `"mirrored"` (a horizontal flip by chance alone), or `"drawn"`."""
+        """`"still"` (no augmentation), `"mirrored"` (a random horizontal flip alone), or `"drawn"`."""
         flip = self.augmentation.flip
         if self.augmentation == NONE:
             return "still"

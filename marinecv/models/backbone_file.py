@@ -22,7 +22,7 @@ def check_hash(path: Path | str, expected: str) -> str:
     parts = [path] if Path(path).is_file() else sorted(Path(path).glob("*.[jh]*"))  # of a preset: .json and .h5
     found = "".join(sha256(part)[: 64 // len(parts)] for part in parts)
     if expected not in ("", found):
-        raise ValueError(f"{path} has changed since this recipe was settled. Put the old file there, or train anew.")
+        raise ValueError(f"{path} has changed since this recipe was settled. Put the old file there, or train again.")
     return found
 
 

@@ -64,7 +64,7 @@ def solve_head(
         balanced: weigh each class by the inverse of its frequency.
     """
     center, scale = _scaling(features[0], widths)
-    with threadpool_limits(1), quiet():  # threads change the order of sums
+    with threadpool_limits(1), without_warnings():  # threads change the order of sums
         [head] = _path((features - center) / scale, labels, [l2], balanced, tolerance=1e-6)
     kernel, bias = _dense(head, num_classes)
     return kernel / scale[:, None], bias - (center / scale) @ kernel
@@ -94,7 +94,7 @@ def cross_validate_head(
             kernel, bias = _dense(head, num_classes)
             probabilities[number, held_out] = softmax(features[0, held_out] @ kernel + bias)
 
-    with threadpool_limits(1), quiet(), ThreadPoolExecutor(os.cpu_count()) as threads:
+    with threadpool_limits(1), without_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
         list(threads.map(predict, np.unique(folds)))
     return probabilities
 
@@ -136,7 +136,7 @@ def _scaling(features: np.ndarray, widths: Sequence[int]) -> tuple[np.ndarray, n
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """Hide warnings of scikit-learn: of many classes for few images, and of a fit that is stopped before its end."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
