@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 
 import marinecv as mcv
 from marinecv.audit.pairs import find_pairs
-from marinecv.data.groups import group_catalog
+from marinecv.data.groups import group_catalog, groups_of
 from marinecv.evaluation.intervals import percentile_interval, resampled_sums
 from marinecv.files.csv_tables import write_table
 from marinecv.models.backbones import backbone_features
@@ -101,11 +101,10 @@ def frozen_features(run: mcv.Run, rows: pd.DataFrame) -> np.ndarray:
 
 def regression(features: np.ndarray, rows: pd.DataFrame) -> GridSearchCV:
     """Fit a standardized logistic regression, its penalty chosen by five grouped folds."""
-    groups = rows["group"].where(rows["group"] != "", rows["image_id"])
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     search = GridSearchCV(pipeline, {"logisticregression__C": STRENGTHS}, cv=folds)
-    return search.fit(features, rows["class_name"], groups=groups)
+    return search.fit(features, rows["class_name"], groups=groups_of(rows))
 
 
 def summary(images: pd.DataFrame) -> pd.DataFrame:

@@ -51,6 +51,17 @@ def quick_collections():
 
 
 @pytest.fixture(autouse=True)
+def no_models_left(request):
+    """Free the models of each slow test: several large ones do not fit into memory."""
+    yield
+    if request.node.get_closest_marker("slow"):
+        import keras
+
+        keras.backend.clear_session()
+        gc.collect()
+
+
+@pytest.fixture(autouse=True)
 def own_store(tmp_path, monkeypatch):
     """Give each test a store of its own, and let it ask for the network itself."""
     monkeypatch.setenv("MARINECV_HOME", str(tmp_path / "marinecv_home"))

@@ -1,3 +1,4 @@
+import gc
 import subprocess
 import sys
 
@@ -40,11 +41,14 @@ def small_backbone(**settings):
     return backbone_classifier((64, 64, 3), 3, **settings)
 
 
-def before_first_convolution(model):
-    """The model up to where its first convolution, or the padding before it, reads."""
+def fed_and_size(model, pixels):
+    """What the first convolution reads, or the padding before it, and the number of weights; the model is freed."""
     kinds = (keras.layers.Conv2D, keras.layers.ZeroPadding2D)
     first = next(layer for layer in model.layers if isinstance(layer, kinds))
-    return keras.Model(model.input, first.input)
+    fed, size = keras.Model(model.input, first.input)(pixels).numpy(), model.count_params()
+    del model, first
+    gc.collect()
+    return fed, size
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +87,14 @@ def test_a_backbone_is_one_flat_graph_whose_last_20_layers_learn_less_batch_norm
 )
 def test_the_first_weights_read_what_keras_own_preprocessing_gives_them(name, monkeypatch):
     row, pixels, asked = BACKBONES[name], gradients(), []
-    ours = backbone_features(pixels.shape[1:], backbone=name, weights=None)
+    fed, ours = fed_and_size(backbone_features(pixels.shape[1:], backbone=name, weights=None), pixels)
     factory = getattr(keras.applications, row.factory)
-    theirs = factory(include_top=False, weights=None, input_shape=pixels.shape[1:])
     preprocessed = sys.modules[factory.__module__].preprocess_input(pixels.copy())
-    fed, expected = before_first_convolution(ours)(pixels), before_first_convolution(flat(theirs))(preprocessed)
+    plain = {"include_top": False, "weights": None, "input_shape": pixels.shape[1:]}
+    expected, theirs = fed_and_size(flat(factory(**plain)), preprocessed)
     np.testing.assert_allclose(fed, expected, atol=1e-4)
     assert np.ptp(fed) > 0.9 and np.ptp(expected, axis=(1, 2)).max(axis=0).min() > 0.9  # a ramp is still a ramp
-    assert ours.count_params() == theirs.count_params() == pytest.approx(row.parameters * 1e6, abs=5e3)
+    assert ours == theirs == pytest.approx(row.parameters * 1e6, abs=5e3)
     monkeypatch.setattr(file_utils, "get_file", lambda name, *args, **how: asked.append(name) or 1 / 0)
     for alpha in row.alphas or [None]:
         with pytest.raises(ZeroDivisionError):
@@ -169,7 +173,7 @@ def test_standardize_is_tensorflows_per_image_standardization():
     ("normalization", "low", "high"), [("backbone", -1, 1), ("unit", 0, 1), ("standardize", -1.8, 1.8)]
 )
 def test_another_normalization_reaches_the_first_convolution(normalization, low, high):
-    fed = before_first_convolution(small_backbone(normalization=normalization))(gradients(64, 64)[:1]).numpy()
+    fed, _ = fed_and_size(small_backbone(normalization=normalization), gradients(64, 64)[:1])
     np.testing.assert_allclose((fed.min(), fed.max()), (low, high), atol=0.1)
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
 
-from marinecv.training.linear_head import cross_validate_head, fold_numbers, log_losses, softmax, solve_head
+from marinecv.training.linear_head import cross_validate_head, fold_numbers, log_losses, solve_head
 
 WIDTHS = [3, 2]
 
@@ -23,7 +24,7 @@ def loss(features, labels, kernel, bias, l2):
     squares = (features[0] - center) ** 2
     scale = np.repeat([np.sqrt(part.sum(axis=1).mean()) for part in np.split(squares, [WIDTHS[0]], axis=1)], WIDTHS)
     examples, scaled = features.reshape(-1, features.shape[-1]).astype(float), kernel * scale[:, None]
-    probabilities = softmax(examples @ kernel + bias)
+    probabilities = softmax(examples @ kernel + bias, axis=1)
     return log_losses(probabilities, np.tile(labels, len(features))).mean() + l2 / 2 * (scaled**2).sum()
 
 
@@ -44,14 +45,14 @@ def test_the_head_does_not_depend_on_the_scale_of_a_block_or_on_the_center():
     moved = features * np.float32([7, 7, 7, 0.01, 0.01]) + np.float32(5)
     heads = [solve_head(x, labels, 3, 1e-3, widths=WIDTHS) for x in (features, moved)]
     first, second = (x[0] @ kernel + bias for x, (kernel, bias) in zip((features, moved), heads, strict=True))
-    np.testing.assert_allclose(softmax(first), softmax(second), atol=2e-3)
+    np.testing.assert_allclose(softmax(first, axis=1), softmax(second, axis=1), atol=2e-3)
 
 
 def test_balanced_classes_weigh_alike():
     features, labels = made_features(2)
     many = np.r_[np.repeat(np.flatnonzero(labels == 0), 10), np.flatnonzero(labels == 1)]
     plain, weighted = (
-        softmax(features[0] @ kernel + bias)[:, 1].mean()
+        softmax(features[0] @ kernel + bias, axis=1)[:, 1].mean()
         for kernel, bias in (
             solve_head(features[:, many], labels[many], 2, 1e3, widths=WIDTHS, balanced=balanced)
             for balanced in (False, True)

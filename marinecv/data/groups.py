@@ -59,6 +59,11 @@ def first_level(catalog: pd.DataFrame) -> pd.DataFrame:
     return next(folder_levels(catalog), catalog)
 
 
+def groups_of(rows: pd.DataFrame) -> pd.Series:
+    """Return the group of each row; an image without one is a group of its own."""
+    return rows["group"].where(rows["group"] != "", rows["image_id"])
+
+
 def leave_out_duplicates(catalog: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """Take train images with a near-duplicate in validation or test out of train, with a problem that names it."""
     duplicates = related_in_train(catalog, pairs[pairs["kind"].isin((COPY, NEAR_COPY))]).drop_duplicates(

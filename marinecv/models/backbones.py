@@ -11,7 +11,6 @@ from keras import KerasTensor, layers
 from marinecv.choices import FUSIONS
 from marinecv.models.backbone_file import SCALES, file_backbone
 from marinecv.models.backbone_table import backbone_entry, backbone_path, is_preset, weights_file
-from marinecv.models.backbone_table import backbones_here as backbones_here
 from marinecv.models.flat import flat
 from marinecv.models.normalize import NORMALIZATIONS
 from marinecv.models.preset import preset_backbone

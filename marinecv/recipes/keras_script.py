@@ -220,7 +220,7 @@ def _model(recipe: Recipe) -> dict:
 def _head(model: ModelConfigs) -> list[str]:
     drop = f"x = layers.Dropout({model.dropout})(x)"
     dense = [f'x = layers.Dense({units}, activation="relu")(x)' for units in model.hidden]
-    return [line for each in dense for line in (each, drop)] or [drop]
+    return [line for each in dense for line in (each, drop)] or [drop] * bool(model.dropout)
 
 
 def _cnn(model: ModelConfigs) -> list[str]:

@@ -11,9 +11,11 @@ import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+from scipy.special import softmax
 
 from marinecv.choices import FITTED_SPLITS
 from marinecv.console import Log, silent
+from marinecv.data.groups import groups_of
 from marinecv.data.splits.calibration import calibration_mask
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.files.atomic import whole_file, write_json
@@ -35,7 +37,7 @@ from marinecv.training.checkpoint import Checkpoint, restore_weights
 from marinecv.training.choice_table import add_choices
 from marinecv.training.distribution import accelerator, broadcast_from_leader, one_device, shard_here
 from marinecv.training.fit_inputs import SplitPixels, learner
-from marinecv.training.linear_head import log_losses, pooled_features, pooled_widths, softmax, solve_head
+from marinecv.training.linear_head import log_losses, pooled_features, pooled_widths, solve_head
 from marinecv.training.recipe import Recipe
 
 Callbacks = Sequence[keras.callbacks.Callback]
@@ -240,13 +242,12 @@ def solve_in_place(
     training, class_names, rows = recipe.training, run.class_names, usable(run.catalog)
     chosen = np.flatnonzero(rows["split"] != "")
     rows, of_rows, extractor = rows.iloc[chosen], rows_of(pixels, chosen), backbone_of(model)
-    flips = bool(training.augmentation and training.augmentation.flip)
-    features = pooled_features(extractor, rows, of_rows, recipe.image, mirrored=flips, log=log)
+    features = pooled_features(extractor, rows, of_rows, recipe.image, mirrored=training.has_flips, log=log)
     labels, train = label_indices(rows, class_names), (rows["split"] == "train").to_numpy()
     options = {"widths": pooled_widths(extractor), "balanced": training.class_weights or training.balanced}
     kernel, bias = solve_head(features[:, train], labels[train], len(class_names), training.head_l2, **options)
     model.get_layer("probabilities").set_weights([kernel, bias])
-    probabilities = softmax(features[0] @ kernel + bias)
+    probabilities = softmax(features[0] @ kernel + bias, axis=1)
     return rows, log_losses(probabilities, labels), probabilities.argmax(axis=1) == labels
 
 
@@ -273,7 +274,7 @@ def keep_better(
     dataset = make_dataset(rows, recipe.image, run.class_names, batch_size=recipe.training.batch_size, pixels=of_rows)
     probabilities = model.predict(dataset, verbose=0)
     tuned, tuned_right = log_losses(probabilities, labels), probabilities.argmax(axis=1) == labels
-    gain, error = mean_and_error(losses[place] - tuned, rows["group"].where(rows["group"] != "", rows["image_id"]))
+    gain, error = mean_and_error(losses[place] - tuned, groups_of(rows))
     is_better = bool(gain > error)
     steps = {"linear probe": (losses[place], is_right[place]), "fine-tuned": (tuned, tuned_right)}
     table = [
@@ -301,9 +302,8 @@ def keep_better(
 
 def linear_probe(recipe: Recipe) -> Recipe:
     """Return a recipe of a solved head without its fine-tuning; of its augmentation only flips act."""
-    mirrored = bool(recipe.training.augmentation and recipe.training.augmentation.flip)
     frozen = replace(recipe, title=f"Linear probe: {recipe.title}").with_model(trainable_layers=0, trainable_blocks=())
-    augmentation = Augmentation() if mirrored else NONE
+    augmentation = Augmentation() if recipe.training.has_flips else NONE
     return frozen.with_training(epochs=1, keep_if_better=False, cache_features=1, augmentation=augmentation)
 
 

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from marinecv.console import Log
+from marinecv.data.groups import groups_of
 from marinecv.data.splits.partition import class_by_class, partition_groups
 from marinecv.features.cache import AugmentedViews, open_shared_cache
 from marinecv.inputs.spec import Augmentation, ImageSpec
@@ -92,7 +94,7 @@ def cross_validate_head(
         train, held_out = folds != fold, folds == fold
         for number, head in enumerate(_path(features[:, train], labels[train], penalties, balanced)):
             kernel, bias = _dense(head, num_classes)
-            probabilities[number, held_out] = softmax(features[0, held_out] @ kernel + bias)
+            probabilities[number, held_out] = softmax(features[0, held_out] @ kernel + bias, axis=1)
 
     with threadpool_limits(1), without_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
         list(threads.map(predict, np.unique(folds)))
@@ -106,7 +108,7 @@ def fold_numbers(rows: pd.DataFrame, seed: int) -> np.ndarray:
     is, in any case.
     """
     rows, rng = rows.reset_index(drop=True), np.random.default_rng(seed)
-    rows = rows.assign(group=rows["group"].where(rows["group"] != "", rows["image_id"]))
+    rows = rows.assign(group=groups_of(rows))
     if (groups := rows["group"].nunique()) > 1:
         folds = partition_groups(rows, rng, [1 / min(FOLDS, groups)] * min(FOLDS, groups))
         spread = folds.groupby(rows["class_name"]).nunique() > 1
@@ -119,12 +121,6 @@ def fold_numbers(rows: pd.DataFrame, seed: int) -> np.ndarray:
 def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the log loss of each image in nats, `(n,)`, of probabilities `(n, classes)`."""
     return -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the probabilities of logits `(n, classes)`."""
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 def _scaling(features: np.ndarray, widths: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

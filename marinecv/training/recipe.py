@@ -174,6 +174,11 @@ class Training:
         return options | ({"use_ema": True, "ema_momentum": self.ema} if self.ema else {})
 
     @property
+    def has_flips(self) -> bool:
+        """Whether train images are mirrored at random."""
+        return bool(self.augmentation and self.augmentation.flip)
+
+    @property
     def exact_cache(self) -> bool:
         """Whether there is a feature cache that keeps every digit, so that images can be scored from it too."""
         return self.cache_features > 0 and self.cache_dtype == "float32"

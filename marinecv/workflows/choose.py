@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 
 import keras
@@ -119,22 +120,25 @@ def choose(
         recipe = replace(recipe, data=replace(recipe.data, limit=plan.limit))
     if not plan.mirrored:
         recipe = recipe.with_training(augmentation=without_flips(recipe))
-    groups, table, best = _groups(catalog, recipe, log), [], None
-    for size in plan.sizes:
-        for model in plan.models if size == plan.sizes[0] else [best[1]] * (not is_preset(best[1].backbone)):
-            image = replace(recipe.image, height=size, width=size)
-            probed = replace(recipe, model=model, image=image)
-            found = _probe(probed, catalog, groups, class_names, plan.judged, named, log)
-            table += found
-            [winner] = [row for row in found if row["chosen"]]
-            if best is None or winner["log_loss"] < best[0]["log_loss"]:
-                best = winner, model, size
-    row, model, size = best
+    groups, table = _groups(catalog, recipe, log), []
+
+    def probe(model: BackboneModel, size: int) -> tuple[dict, BackboneModel, int]:
+        probed = replace(recipe, model=model, image=replace(recipe.image, height=size, width=size))
+        found = _probe(probed, catalog, groups, class_names, plan.judged, named, log)
+        table.extend(found)
+        return min(found, key=itemgetter("log_loss")), model, size
+
+    def loss(probed: tuple) -> float:
+        return probed[0]["log_loss"]
+
+    row, model, size = min((probe(model, plan.sizes[0]) for model in plan.models), key=loss)
+    if not is_preset(model.backbone):  # of which many are for one size
+        larger = (probe(model, size) for size in plan.sizes[1:])
+        row, model, size = min([(row, model, size), *larger], key=loss)
+    row["chosen"] = True
     if is_preset(model.backbone) and epochs:
         log("no fine-tuning: a preset of KerasHub is frozen; it needs a network of keras.applications or a Keras file")
         epochs = 0
-    for other in table:
-        other["chosen"] = other is row
     own_name = f"{network_name(model)}_{size}px".replace(" ", "_")
     chosen = replace(
         recipe,
@@ -169,7 +173,7 @@ def draw_plan(
     decoding = time_decoding(rows["path"], image)
     times = {model: measure(model, image, batch, classes)[:2] for model in models}
     counts, budget = rows["split"].value_counts(), FEATURES_FRACTION * seconds
-    for views in (2, 1) if has_flips(recipe) else (1,):
+    for views in (2, 1) if recipe.training.has_flips else (1,):
         cost = {model: len(rows) * views * sum(times[model]) for model in models}
         left, chosen = budget - len(rows) * decoding, []
         for model in models:
@@ -212,11 +216,6 @@ def without_flips(recipe: Recipe) -> Augmentation:
     return replace(recipe.training.augmentation or NONE, flip=0.0)
 
 
-def has_flips(recipe: Recipe) -> bool:
-    """Return whether a recipe augments by horizontal flips."""
-    return bool(recipe.training.augmentation and recipe.training.augmentation.flip)
-
-
 def _probe(
     recipe: Recipe,
     catalog: pd.DataFrame,
@@ -226,9 +225,9 @@ def _probe(
     named: Collection[str],
     log: Log,
 ) -> list[dict]:
-    """Return a row for each pooling of a network at a size, cross-validated in train; the best is `chosen`."""
+    """Return a row for each pooling of a network at a size, cross-validated in train; none is `chosen` yet."""
     started, image, training = time.perf_counter(), recipe.image, recipe.training
-    pixels, catalog = load_pixels(catalog[catalog["split"].isin(SPLITS)], image, log=log)
+    pixels, catalog = load_pixels(_scored(catalog), image, log=log)
     rows = usable(catalog)
     frozen = replace(recipe.model, pooling="avg_max", trainable_layers=0)
     extractor = backbone_of(frozen.build(image.shape, len(class_names)))
@@ -239,7 +238,7 @@ def _probe(
     labels, folds = label_indices(of_train, class_names), fold_numbers(of_train, training.seed)
     penalties = [training.head_l2] if "training.head_l2" in named else PENALTIES
     options = {"balanced": training.class_weights or training.balanced}
-    steps = [(False, "avg"), (has_flips(recipe), "avg"), (has_flips(recipe), "avg_max")]
+    steps = [(False, "avg"), (training.has_flips, "avg"), (training.has_flips, "avg_max")]
     if "model.pooling" in named:
         steps = [(mirrored, recipe.model.pooling) for mirrored, _ in steps]
     found, features = [], None
@@ -261,7 +260,6 @@ def _probe(
             result = f"{accuracy:.3f} of {len(train)} train images by cross-validation, after {duration(seconds)}"
             log(f"  {network} at {image.height} px: {result}")
         started = time.perf_counter()
-    min(found, key=lambda row: row["log_loss"])["chosen"] = True
     average = keras.Model(extractor.input, extractor.get_layer("average").output)
     for view, values in zip(VIEWS, features[:, rows["image_id"].to_numpy().argsort(), : widths[0]], strict=False):
         fill_cache(average, rows, image, view, values)

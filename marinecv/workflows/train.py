@@ -212,18 +212,19 @@ def with_default(
     """Return images, recipe, changes by full name and, where no recipe is named for own images, how to choose it."""
     is_named = recipe is not None
     data, recipe = with_recipe(data, recipe, log)
-    several = "Of several backbones the best is chosen where the recipe is chosen. Expected one with a recipe, "
-    several += 'weights="none", head_l2=0 or distribute.'
-    if is_named or not is_own(data.manifest, recipe):
-        if len(asked.backbones) > 1:
-            raise ValueError(several)
-        named = {"model.backbone": asked.backbones[0]} if asked.backbones else {}
-        return data, recipe, {**full_names(recipe, changes, **settings), **named}, None
-    of_probe = full_names(PROBE, changes, **settings)
-    if distribute or of_probe.get("training.head_l2") == 0 or of_probe.get("model.weights") == "none":
-        if len(asked.backbones) > 1:
-            raise ValueError(several)
-        recipe = head(*asked.backbones)
+    is_open = not is_named and is_own(data.manifest, recipe)
+    if is_open:
+        of_probe = full_names(PROBE, changes, **settings)
+        if not distribute and of_probe.get("training.head_l2") != 0 and of_probe.get("model.weights") != "none":
+            return data, PROBE, of_probe, asked
+    if len(asked.backbones) > 1:
+        raise ValueError(
+            "Of several backbones the best is chosen where the recipe is chosen. Expected one with a recipe, "
+            'weights="none", head_l2=0 or distribute.'
+        )
+    if is_open:
         log("nothing is chosen: a head on a frozen network is trained step by step")
+        recipe = head(*asked.backbones)
         return data, recipe, full_names(recipe, changes, **settings), None
-    return data, PROBE, of_probe, asked
+    named = {"model.backbone": asked.backbones[0]} if asked.backbones else {}
+    return data, recipe, {**full_names(recipe, changes, **settings), **named}, None
