@@ -43,9 +43,9 @@ def small_backbone(**settings):
 
 def fed_and_size(model, pixels):
     """What the first convolution reads, or the padding before it, and the number of weights; the model is freed."""
-    kinds = (keras.layers.Conv2D, keras.layers.ZeroPadding2D)
+    kinds, size, model = (keras.layers.Conv2D, keras.layers.ZeroPadding2D), model.count_params(), flat(model)
     first = next(layer for layer in model.layers if isinstance(layer, kinds))
-    fed, size = keras.Model(model.input, first.input)(pixels).numpy(), model.count_params()
+    fed = keras.Model(model.input, first.input)(pixels).numpy()
     del model, first
     gc.collect()
     return fed, size
@@ -91,7 +91,7 @@ def test_the_first_weights_read_what_keras_own_preprocessing_gives_them(name, mo
     factory = getattr(keras.applications, row.factory)
     preprocessed = sys.modules[factory.__module__].preprocess_input(pixels.copy())
     plain = {"include_top": False, "weights": None, "input_shape": pixels.shape[1:]}
-    expected, theirs = fed_and_size(flat(factory(**plain)), preprocessed)
+    expected, theirs = fed_and_size(factory(**plain), preprocessed)
     np.testing.assert_allclose(fed, expected, atol=1e-4)
     assert np.ptp(fed) > 0.9 and np.ptp(expected, axis=(1, 2)).max(axis=0).min() > 0.9  # a ramp is still a ramp
     assert ours == theirs == pytest.approx(row.parameters * 1e6, abs=5e3)
