@@ -1,6 +1,8 @@
 import gc
 import subprocess
 import sys
+import urllib.error
+from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -100,6 +102,14 @@ def test_the_first_weights_read_what_keras_own_preprocessing_gives_them(name, mo
         with pytest.raises(ZeroDivisionError):
             factory(include_top=False, input_shape=(row.px, row.px, 3), **({"alpha": alpha} if alpha else {}))
         assert asked.pop() == weights_file(name, alpha or 1.0).name
+
+
+def test_a_download_that_breaks_off_says_where_the_file_would_lie(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    refused = Mock(side_effect=urllib.error.HTTPError("url", 503, "busy", None, None))
+    monkeypatch.setattr(file_utils, "urlretrieve", refused)
+    with pytest.raises(ConnectionError, match=r"(?s)503.*put mobilenet_\w+\.h5 into"):
+        small_backbone(weights="imagenet")
 
 
 def test_the_table_has_every_network_of_keras_and_says_which_weights_are_here(tmp_path, monkeypatch):

@@ -163,7 +163,7 @@ def test_images_that_early_stopping_used_give_no_sets(copy, capsys):
     assert "None are stated: the training stopped by" in page
     assert predict.calibration_of(copy, print) == found
     said = capsys.readouterr().out
-    assert "by which the training stopped" in said and "prediction_set" not in said
+    assert "which also chose the model" in said and "prediction_set" not in said
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def review_sentence(reviewed: int, total: int, calibration: Calibration) -> str:
     if reviewed == total:
         return f"check all {total}: each is doubtful, or unlike the training images"
     unflagged = review.unflagged
-    which = "not trained on" if calibration.unseen else "not trained on, but used for early stopping"
+    which = "not trained on" if calibration.unseen else "not trained on, but used to choose the model"
     lead = f"check these {reviewed} of {total}; the accuracy of the others"
     if unflagged is None:
         return f"{lead} is unknown: none of {review.n} images {which} was left to measure it"

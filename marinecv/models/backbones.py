@@ -175,7 +175,14 @@ def _application(inputs: KerasTensor, backbone: str, weights: str | None, alpha:
     with warnings.catch_warnings():
         # Convolution weights trained at 224 pixels serve every size.
         warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
-        base = getattr(keras.applications, entry.factory)(input_tensor=scale(inputs), **options)
+        try:
+            base = getattr(keras.applications, entry.factory)(input_tensor=scale(inputs), **options)
+        except Exception as error:  # so Keras calls a download that failed
+            if "URL fetch failure" not in str(error):
+                raise
+            file = weights_file(backbone, alpha)
+            hint = f"Run it again with a network, or put {file.name} into {file.parent}."
+            raise ConnectionError(f"{error}. {hint}") from None
     if weights not in (None, "imagenet"):
         _load_weights(base, Path(weights), backbone)
     return flat(base) if any(isinstance(layer, keras.Model) for layer in base.layers) else base  # ConvNeXt

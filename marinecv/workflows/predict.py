@@ -165,8 +165,8 @@ def calibration_of(run: Run, log: Log) -> Calibration | None:
         log(f"{reason}: {calibration.reason}. Train with more validation images.")
         return calibration
     log(temperature_sentence(calibration))
-    stopped = "" if calibration.unseen else ", by which the training stopped"
-    log(f"checked on {calibration.n_calibration} other images of validation{stopped}")
+    chose = "" if calibration.unseen else ", which also chose the model"
+    log(f"checked on {calibration.n_calibration} other images of validation{chose}")
     if sets := calibration.sets:
         log(
             f"prediction_set holds the true class of about {sets.coverage:.0%} of images or more; with {sets.n} "

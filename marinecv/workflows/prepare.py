@@ -192,7 +192,7 @@ def with_available_weights(recipe: Recipe, changes: Changes | None = None, *, ne
         raise ValueError(
             f"The ImageNet weights of {model.backbone} are not at hand and {WEIGHTS_URL} does not answer. Put "
             f"{file.name} into {file.parent}, choose another network (`finetune --backbone list` shows whose weights "
-            'are here), name a file with weights=PATH, or train with weights="none".'
+            "are here), or set model.weights to a file, or to none."
         )
     return without_pretrained_weights(recipe)
 
