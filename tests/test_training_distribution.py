@@ -189,7 +189,7 @@ def start(*words: object, environment: dict | None = None) -> subprocess.Popen:
 
 
 def ended(process: subprocess.Popen) -> str:
-    said, _ = process.communicate(timeout=300)
+    said, _ = process.communicate(timeout=900)
     assert process.returncode == 0, said
     return said
 
