@@ -71,7 +71,8 @@ def nested(name: str, manifest: mcv.Manifest, args: argparse.Namespace) -> list[
     """Choose and train in grouped folds."""
     folder = args.output_dir / f"{name}-folds"
     if not is_begun(folder):
-        mcv.grid(manifest, folds=FOLDS, split_by="grouped", folder=folder, minutes=args.minutes)
+        catalog = mcv.read_catalog(manifest)  # not by its name, for which there are the report's recipes
+        mcv.grid(catalog, folds=FOLDS, split_by="grouped", folder=folder, minutes=args.minutes)
     experiment = mcv.resume(folder, log=None)
     chosen = " ".join(sorted({network(run) for run in experiment.runs.values()}))
     [metrics] = fold_metrics(experiment.runs.values()).values()
