@@ -2,9 +2,12 @@
 
 import json
 import posixpath
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
 from math import isfinite, nan
 from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
@@ -15,11 +18,12 @@ import pandas as pd
 
 from marinecv.data.boxes import BOX_COLUMNS, CORNERS, MAX_CORNER_PX, bad_row, refuse_mostly_bad
 from marinecv.data.images import IMAGE_COLUMNS, image_table, open_image
-from marinecv.data.layouts import image_files
+from marinecv.data.layouts import HIDDEN_PREFIXES, image_files
 from marinecv.data.names import leaves_folder, match_names, normalize_name, normalize_path, refuse_unmatched
 from marinecv.data.user_csv import utf8_text
 from marinecv.data.user_tables import is_usable
 
+EMPTY_NAMES = ("empty", "blank", "none")  # of a class, in formats that have one for images without an animal
 PLACE_COLUMNS = ["camera", "sequence", "taken_at"]  # of an images table, after `IMAGE_COLUMNS`, where a layout has them
 NO_FILE = "an annotation names it but the file is absent"
 UNNAMED = "no annotation names it"
@@ -54,10 +58,36 @@ class Labeled:
     group: str = ""
     camera: str = ""
     sequence: str = ""
-    taken_at: str = ""  # YYYY-MM-DDTHH:MM:SS, perhaps with +hh:mm
+    taken_at: str = ""  # date and time as written, see `iso_time`; never that of an export
     size: tuple[int, int] | None = None  # width and height as stated
     boxes: tuple[Box, ...] = ()
     problem: str = ""
+
+
+def json_files(folders: Iterable[Path], *keys: str) -> list[Path]:
+    """Return the JSON files directly in folders that hold an object with all these keys, sorted; none is parsed."""
+    files = {path for folder in folders for path in folder.glob("*.[jJ][sS][oO][nN]") if path.is_file()}
+    visible = sorted(path for path in files if not path.name.startswith(HIDDEN_PREFIXES))
+    return [path for path in visible if _has_keys(path, path.stat().st_mtime_ns, *keys)]
+
+
+@lru_cache(maxsize=256)
+def _has_keys(path: Path, mtime_ns: int, *keys: str) -> bool:
+    content = path.read_bytes()
+    return bool(re.match(rb"(\xef\xbb\xbf)?\s*\{", content)) and all(
+        re.search(rb'"%b"\s*:' % key.encode(), content) for key in keys
+    )
+
+
+def objects_of(content: dict, key: str, path: Path) -> list[dict]:
+    """Return a list of objects in a JSON file; raise ValueError where it is none."""
+    objects = content.get(key)
+    if not isinstance(objects, list):
+        raise ValueError(f"{path} has no list {key!r}. Expected one of objects. Export it again.")
+    for number, each in enumerate(objects):
+        if not isinstance(each, dict):
+            raise ValueError(f"{key}[{number}] of {path} is {str(each)[:40]!r}. Expected an object. Export it again.")
+    return objects
 
 
 def read_json(path: Path, kind: type = dict) -> dict | list:
@@ -122,6 +152,21 @@ def text_of(value: object) -> str:
     return normalize_name(str(value).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode())
 
 
+def class_of(value: object) -> str:
+    """Return the name of a class as `text_of` does; those of `EMPTY_NAMES` are one."""
+    name = text_of(value)
+    return EMPTY_NAMES[0] if name.casefold() in EMPTY_NAMES else name
+
+
+def iso_time(text: str) -> str:
+    """Return a date and time as YYYY-MM-DDTHH:MM:SS, with +hh:mm where stated; "" where the order is not clear."""
+    text = re.sub(r"^(\d{4})[:/](\d\d)[:/](\d\d)(?=[ T])", r"\1-\2-\3", text.strip())  # of EXIF
+    try:
+        return datetime.fromisoformat(text).isoformat(timespec="seconds") if re.search(r"\d[ T]\d\d:", text) else ""
+    except ValueError:
+        return ""
+
+
 def box_of(class_name: object, numbers: object, source: str, relative: bool = False, xywh: bool = False) -> Box:
     """Return the box of four numbers, corners or (`xywh`) a corner and sizes; a bad row where they are none."""
     try:
@@ -174,6 +219,10 @@ def tables_of(
         images = pd.concat([images, pd.DataFrame(absent, columns=IMAGE_COLUMNS)], ignore_index=True)
     places = pd.DataFrame([rows[name][4:] for name in (*names, *(name for name, *_ in absent))], columns=PLACE_COLUMNS)
     images = pd.concat([images, places.astype(str)], axis=1)
+    times = images["taken_at"].map(iso_time)
+    if unread := ((times == "") & (images["taken_at"] != "")).sum():
+        decisions.append(f"{unread} dates are not read; expected year-month-day hour:minute:second.")
+    images["taken_at"] = times
     stated = [(image_id, *(record.size or (0, 0))) for image_id, record in zip(image_ids, records, strict=True)]
     boxes = [
         (number, image_ids[number], text_of(box.class_name), *box.corners, box.source, box.problem, box.relative)
