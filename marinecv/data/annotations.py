@@ -230,7 +230,7 @@ def tables_of(
         for box in record.boxes
     ]
     boxes = pd.DataFrame(boxes, columns=["record", *BOX_COLUMNS, "relative"])
-    boxes = boxes.astype(dict.fromkeys(CORNERS, float) | {"relative": bool, "problem": str})
+    boxes = boxes.astype(dict.fromkeys(CORNERS, float) | {"record": int, "relative": bool, "problem": str})
     refuse_mostly_bad(boxes)
     images, boxes = _to_pixels(images, boxes, pd.DataFrame(stated, columns=["image_id", "width", "height"]), decisions)
     images.attrs["decisions"] = decisions
@@ -257,13 +257,13 @@ def _joined(records: list[Labeled], reason: str) -> tuple[str, ...]:
         values = [*dict.fromkeys(filter(None, (text_of(getattr(record, field)) for record in records)))]
         first[field] = next(iter(values), "")
         if len(values) > 1 and field in ("split", "class_name"):
-            what, first[field] = {"split": "splits", "class_name": "classes"}[field], ""
+            first[field] = ""
+            what = {"split": "splits", "class_name": "classes"}[field]
             reason = reason or f"names several {what}: {', '.join(sorted(values))}"
-    return (
-        *(first[each] for each in ("split", "class_name", "group")),
-        first["problem"] or reason,
-        *[first[each] for each in PLACE_COLUMNS],
-    )
+    if first["class_name"] == EMPTY_NAMES[0] and any(not box.problem for record in records for box in record.boxes):
+        reason = reason or "is stated to be empty, and has boxes"
+    first["problem"] = first["problem"] or reason
+    return tuple(first.values())
 
 
 def _find_files(
@@ -375,10 +375,10 @@ def _to_pixels(
             boxes.loc[rows, CORNERS] = _turned(boxes.loc[rows, CORNERS].to_numpy(), turn, wide[number], high[number])
         if reading == "unknown" or (reading == "file" and turn < 5):
             reasons.setdefault(image_id, SWAPPED)
-    if turned.any() and not (is_turned.any() and reading == "unknown"):
+    if num_read := (turned & ~stated["image_id"].isin(reasons).to_numpy()).sum():
         how = "before their EXIF rotation, and were turned with them" if reading == "file" else "as displayed"
         decisions.append(
-            f"Of {turned.sum()} images the annotations state width and height the other way round; "
+            f"Of {num_read} images the annotations state width and height the other way round; "
             f"the boxes {'fit only if' if is_turned.any() else 'are taken as'} drawn on the images {how}."
         )
     if scaled.any():
