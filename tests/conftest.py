@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -130,6 +131,23 @@ def finished_run(shared_tank) -> Path:
 def killed(*_, **__):
     """Stand in for a step at which the user stops the program."""
     raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="session")
+def producer(tmp_path_factory):
+    """A function from pip's arguments to a Python with those packages, which write files that this package reads."""
+
+    def install(*packages: str) -> Path:
+        folder = tmp_path_factory.mktemp("producer")
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+        words = [python, "-m", "pip", "install", "--quiet", "--prefer-binary", *packages]
+        done = subprocess.run(words, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"pip cannot install {' '.join(packages)}: {done.stderr.strip().splitlines()[-1:]}")
+        return python
+
+    return install
 
 
 @pytest.fixture
