@@ -230,7 +230,8 @@ def tables_of(
         for box in record.boxes
     ]
     boxes = pd.DataFrame(boxes, columns=["record", *BOX_COLUMNS, "relative"])
-    boxes = boxes.astype(dict.fromkeys(CORNERS, float) | {"record": int, "relative": bool, "problem": str})
+    kinds = dict.fromkeys(BOX_COLUMNS, str) | dict.fromkeys(CORNERS, float) | {"record": int, "relative": bool}
+    boxes = boxes.astype(kinds)
     refuse_mostly_bad(boxes)
     images, boxes = _to_pixels(images, boxes, pd.DataFrame(stated, columns=["image_id", "width", "height"]), decisions)
     images.attrs["decisions"] = decisions
