@@ -73,7 +73,10 @@ def json_files(folders: Iterable[Path], *keys: str) -> list[Path]:
 
 @lru_cache(maxsize=256)
 def _has_keys(path: Path, mtime_ns: int, *keys: str) -> bool:
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError:  # it is counted as not read
+        return False
     return bool(re.match(rb"(\xef\xbb\xbf)?\s*\{", content)) and all(
         re.search(rb'"%b"\s*:' % key.encode(), content) for key in keys
     )
@@ -364,18 +367,20 @@ def _to_pixels(
     frame = np.stack([wide, high], axis=1)[of_box[is_turned]]
     over_stated, over_shown = ((ends > sides + 1).any(axis=1).sum() for sides in (frame, frame[:, ::-1]))
     reading = "displayed" if over_shown * 10 < over_stated else "file" if over_stated * 10 < over_shown else "unknown"
+    image_ids, paths = stated["image_id"].tolist(), dict(zip(images["image_id"], images["path"], strict=True))
     reasons: dict[str, str] = {}
     for number in np.flatnonzero(differs & ~turned & ~scaled):
         size = f"{wide[number]}x{high[number]}, the file is {shown[0][number]}x{shown[1][number]}"
-        reasons.setdefault(stated["image_id"].iloc[number], f"the annotations say {size} as shown")
+        reasons.setdefault(image_ids[number], f"the annotations say {size} as shown")
+    turns = np.zeros(len(stated), int)  # by EXIF
     for number in dict.fromkeys(of_box[is_turned].tolist()):
-        image_id, turn = stated["image_id"].iloc[number], 1
-        if reading == "file":
-            turn = _orientation(images.loc[images["image_id"] == image_id, "path"].iloc[0])
-            rows = is_turned & (of_box == number)
-            boxes.loc[rows, CORNERS] = _turned(boxes.loc[rows, CORNERS].to_numpy(), turn, wide[number], high[number])
-        if reading == "unknown" or (reading == "file" and turn < 5):
-            reasons.setdefault(image_id, SWAPPED)
+        turns[number] = _orientation(paths[image_ids[number]]) if reading == "file" else 0
+        if reading == "unknown" or (reading == "file" and turns[number] < 5):
+            reasons.setdefault(image_ids[number], SWAPPED)
+    for turn in (5, 6, 7, 8):
+        rows = is_turned & (turns[of_box] == turn)
+        frames = wide[of_box[rows]], high[of_box[rows]]
+        boxes.loc[rows, CORNERS] = _turned(boxes.loc[rows, CORNERS].to_numpy(), turn, *frames)
     if num_read := (turned & ~stated["image_id"].isin(reasons).to_numpy()).sum():
         how = "before their EXIF rotation, and were turned with them" if reading == "file" else "as displayed"
         decisions.append(
@@ -409,8 +414,8 @@ def _orientation(path: str) -> int:
         return 1
 
 
-def _turned(corners: np.ndarray, turn: int, width: int, height: int) -> np.ndarray:
-    """Return corners (n, 4) of an image of this size after a quarter turn of EXIF, 5 to 8."""
+def _turned(corners: np.ndarray, turn: int, width: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """Return corners (n, 4) of images of these sizes (n,) after a quarter turn of EXIF, 5 to 8."""
     left, top, right, bottom = corners.T
     x = (height - bottom, height - top) if turn in _FLIPS_X else (top, bottom)
     y = (width - right, width - left) if turn in _FLIPS_Y else (left, right)
