@@ -24,7 +24,7 @@ def read_cvat(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     A tag is the class of its image, unless boxes refute it. Of polygons, masks and turned boxes the bounding box is
     taken; other shapes are boxes with a problem. Classes are labels, or the attribute `species` where every box has it.
-    A `subset` that is named after a split is one. Raises ValueError for tracks, which are of a video.
+    A `subset`, else a file, that is named after a split is one. Raises ValueError for tracks, which are of a video.
     """
     root, records, decisions = manifest.root, [], []
     paths = image_files(root, deep=True)
@@ -38,11 +38,11 @@ def read_cvat(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         classes = "labels, as some boxes lack the" if class_of is _label else "the"
         decisions.append(f"The classes of boxes are {classes} attribute {SPECIES!r} ({with_species} of {len(shapes)}).")
     subsets = {image.get("subset", "") for _, image in images}
-    splits = folder_splits(subsets)
+    splits = folder_splits(subsets | {path.stem for path, _ in images})
     if others := sorted(subsets - splits.keys() - {"", "default"}):
         decisions.append(f"Subsets that are no split: {', '.join(map(text_of, others))}.")
     for path, image in images:
-        name, subset = image.get("name", ""), image.get("subset", "")
+        name, subset = image.get("name", ""), image.get("subset") or path.stem  # some tools write train.xml, val.xml
         tags = sorted({_species(tag) or _label(tag) for tag in image.iter("tag")})
         source = f"{printable(path.name)}:image {image.get('id', '')}"
         places = (f"images/{subset}/{name}", f"{subset}/{name}", f"images/{name}")
@@ -52,7 +52,7 @@ def read_cvat(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
                 folder=root,
                 source=source,
                 split=splits.get(subset, ""),
-                class_name=tags[0] if tags else "",
+                class_name=tags[0] if len(tags) == 1 else "",
                 size=_size(image),
                 boxes=tuple(_box(shape, class_of(shape), source) for shape in image if shape.tag != "tag"),
                 problem=f"has the tags {' and '.join(tags)}, expected one" if len(tags) > 1 else "",
@@ -82,7 +82,7 @@ def refuted_classes(records: list[Labeled]) -> bool:
     return any(
         record.problem or record.class_name not in of_boxes
         for record, of_boxes in classes
-        if record.class_name and of_boxes
+        if of_boxes and (record.class_name or record.problem)
     )
 
 

@@ -59,7 +59,7 @@ def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
                 name=_name_of(_image_reference(task, source), {path.name for path in files}),
                 folder=root,
                 source=source,
-                class_name=classes[0] if classes else "",
+                class_name=classes[0] if len(classes) == 1 else "",
                 size=next((size for region in regions for item in region if (size := _size(item))), None),
                 boxes=tuple(_box(region, of_box(region), source) for region in regions if _shape(region)),
                 problem=problem if annotations else NOT_LABELED,
