@@ -205,8 +205,8 @@ def _choose_columns(table: Path, header: list[str], named: Mapping[str, str]) ->
             )
         if found:
             chosen.setdefault(name, found[0])
-    for name, key in {"file": "", "class": "", **chosen}.items():
-        if keys.count(key) != 1:
+    for name in dict.fromkeys((*named, "file", "class", *chosen)):
+        if keys.count(key := chosen.get(name, "")) != 1:
             column = repr(named.get(name, key)) if key else f"of the {name}"
             raise ValueError(
                 f"There are {keys.count(key)} columns {column}. {found_in} Expected one. "
