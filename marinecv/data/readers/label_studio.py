@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from math import cos, radians, sin
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
@@ -10,12 +9,13 @@ import pandas as pd
 
 from marinecv.data.annotations import Box, Labeled, box_of, decisions_sentence, read_json, tables_of, text_of
 from marinecv.data.boxes import bad_row
-from marinecv.data.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
+from marinecv.data.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES, begins_with
 from marinecv.data.layouts import image_files
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import Reader
 from marinecv.data.readers.cvat import refuted_classes
 from marinecv.data.readers.table import COLUMN_NAMES, column_key
+from marinecv.data.shapes import enclosing, size_of, turned
 
 UNNAMED = "no task of Label Studio names it"
 NOT_LABELED = "nobody has labeled its task"
@@ -40,6 +40,7 @@ def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     root, records, decisions = manifest.root, [], []
     files = image_files(root, deep=True)
+    file_names = {path.name for path in files}
     tasks = [(f"{path.name}:{number}", task) for path in _files(root) for number, task in enumerate(_tasks(path))]
     done = [_annotations(task, source) for source, task in tasks]
     if count := sum(len({str(sorted(map(_classes, regions))) for regions in each}) > 1 for each in done):
@@ -53,35 +54,25 @@ def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     for (source, task), regions, annotations in zip(tasks, newest, done, strict=True):
         asked = [region for region in regions if not _shape(region) and region[0].get("from_name") == question]
         classes = sorted({text for region in asked for text in _choices(region)})
-        problem = f"names several classes: {', '.join(classes)}" if len(classes) > 1 else ""
-        records.append(
-            Labeled(
-                name=_name_of(_image_reference(task, source), {path.name for path in files}),
-                folder=root,
-                source=source,
-                class_name=classes[0] if len(classes) == 1 else "",
-                size=next((size for region in regions for item in region if (size := _size(item))), None),
-                boxes=tuple(_box(region, of_box(region), source) for region in regions if _shape(region)),
-                problem=problem if annotations else NOT_LABELED,
-            )
-        )
+        labels = {"class_name": classes[0] if len(classes) == 1 else "", "problem": NOT_LABELED}
+        if annotations:
+            labels["problem"] = f"names several classes: {', '.join(classes)}" if len(classes) > 1 else ""
+        name = _name_of(_image_reference(task, source), file_names)
+        sizes = (_size(item) for region in regions for item in region)
+        boxes = tuple(_box(region, of_box(region), source) for region in regions if _shape(region))
+        size = next(filter(None, sizes), None)
+        records.append(Labeled(name=name, folder=root, source=source, size=size, boxes=boxes, **labels))
     if refuted_classes(records):
         decisions.append("Choices of images are no classes here, because some differ from the boxes of their image.")
-        records = [
-            replace(record, class_name="", problem=record.problem * (record.problem == NOT_LABELED))
-            for record in records
-        ]
+        kept = [record.problem if record.problem == NOT_LABELED else "" for record in records]
+        records = [replace(each, class_name="", problem=problem) for each, problem in zip(records, kept, strict=True)]
     images, boxes = tables_of(root, records, files, unnamed=UNNAMED)
     images.attrs["decisions"] += decisions
     return images, boxes
 
 
 def _files(root: Path) -> list[Path]:
-    heads = {}
-    for path in sorted(path for path in root.glob("*") if path.suffix.lower() == ".json" and path.is_file()):
-        with open(path, "rb") as file:
-            heads[path] = file.read(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf")
-    return [path for path, head in heads.items() if _TASKS.match(head)]
+    return sorted(path for path in root.glob("*") if begins_with(path, ".json", _TASKS))
 
 
 def _tasks(path: Path) -> list[dict]:
@@ -182,33 +173,26 @@ def _name_of(reference: str, files) -> str:
 def _box(region: Region, classes: list[str], source: str) -> Box:
     """Return the bounding box of a shape in fractions of its image; a box is turned about its top left corner."""
     shape, name = _shape(region), " and ".join(classes)
-    value, (width, height), kind = shape["value"], _size(shape) or (0, 0), shape["type"].removesuffix("labels")
+    value, kind, angle = shape["value"], shape["type"].removesuffix("labels"), shape["value"].get("rotation") or 0
     try:
+        wide, high = (_size(shape) or (0, 0)) if angle else (1, 1)
         if len(classes) > 1 or shape.get("image_rotation") or kind not in ("rectangle", "polygon"):
             raise ValueError
         if kind == "polygon":
-            points = [(float(x) / 100, float(y) / 100) for x, y in value["points"]]
+            corners = enclosing((float(x) / 100, float(y) / 100) for x, y in value["points"])
         else:
             x, y, w, h = (float(value[key]) / 100 for key in ("x", "y", "width", "height"))
-            points = [(x, y), (x + w, y + h)]
-            if angle := radians(float(value.get("rotation") or 0)):
-                right, down = (
-                    (w * cos(angle), w * sin(angle) * width / height),
-                    (-h * sin(angle) * height / width, h * cos(angle)),
-                )
-                points = [
-                    (x + i * right[0] + j * down[0], y + i * right[1] + j * down[1]) for i in (0, 1) for j in (0, 1)
-                ]
-        low, high = zip(*((min(axis), max(axis)) for axis in zip(*points, strict=True)), strict=True)
+            x, y, w, h = x * wide, y * high, w * wide, h * high
+            left, top, right, bottom = turned((x, y, x + w, y + h), float(angle), x, y)
+            corners = left / wide, top / high, right / wide, bottom / high
     except (ValueError, KeyError, TypeError, ZeroDivisionError):
         problem = "expected one class, and a rectangle or polygon in percent on an image that was not turned"
         return replace(box_of(name, [], source, relative=True), problem=bad_row(text_of(shape), problem))
-    return box_of(name, (*low, *high), source, relative=True)
+    return box_of(name, corners, source, relative=True)
 
 
 def _size(item: dict) -> tuple[int, int] | None:
-    sides = item.get("original_width"), item.get("original_height")
-    return sides if all(isinstance(side, int) and side > 0 for side in sides) else None
+    return size_of(item.get("original_width"), item.get("original_height"))
 
 
 READER = Reader(
