@@ -166,6 +166,10 @@ TASK = {"id": 1, "data": {"image": "a.jpg"}, "annotations": [done(choice("fox"))
         ([TASK, {"data": "a.jpg"}], "Entry 1 of .* is no task"),
         ([{**TASK, "annotations": [3]}], "The annotations of tasks.json:0 are no list"),
         ([{**TASK, "annotations": [{"result": [3]}]}], "The annotations of tasks.json:0 are no list"),
+        (
+            [{**TASK, "annotations": [{"result": [choice() | {"value": {"choices": "fox"}}]}]}],
+            "choices is 'fox', no list",
+        ),
         ([{**TASK, "data": {"left": "a.jpg", "right": "b.jpg"}}], "tasks.json:0 name 2 images: left, right"),
         ([{**TASK, "data": {"text": "a fox"}}], "tasks.json:0 name 0 images: none"),
         (
@@ -193,6 +197,13 @@ def test_tasks_of_completions_are_read_and_an_image_within_the_json_is_none(tmp_
         "names no file",
         "no task of Label Studio names it",
     ]
+
+
+def test_an_object_that_holds_a_list_with_the_same_keys_is_none_of_label_studio(tmp_path):
+    for name in ("eel", "ray"):
+        draw(tmp_path / name / "a.jpg")
+    (tmp_path / "resources.json").write_text(json.dumps({"resources": [{"data": {}, "annotations": []}]}))
+    assert manifest_of_folder(tmp_path).layout == "folders"
 
 
 percent = some.floats(0, 40, width=32)

@@ -1,6 +1,7 @@
 """Read Label Studio's JSON: a list of tasks, with classes of whole images and boxes in percent."""
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
@@ -9,7 +10,7 @@ import pandas as pd
 
 from marinecv.data.annotations import Box, Labeled, box_of, decisions_sentence, read_json, tables_of, text_of
 from marinecv.data.boxes import bad_row
-from marinecv.data.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES, begins_with
+from marinecv.data.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES, begins_with, printable
 from marinecv.data.layouts import image_files
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import Reader
@@ -19,15 +20,10 @@ from marinecv.data.shapes import enclosing, size_of, turned
 
 UNNAMED = "no task of Label Studio names it"
 NOT_LABELED = "nobody has labeled its task"
-_TASKS = re.compile(
-    rb'\s*\[\s*\{.*?"(annotations|completions|predictions|annotation_id|annotator|data)"\s*:', re.DOTALL
-)
-_HEAD_BYTES = 2**16
+_TASKS = re.compile(rb'\A(\xef\xbb\xbf)?\s*\[\s*\{.*?"(annotations|completions|annotation_id|data)"\s*:', re.DOTALL)
 _UPLOAD = re.compile(r"upload/\d+/(?P<stored>(?:[0-9a-f]{8}-)?(?P<name>[^/]+))$")
 _SHAPE = re.compile(r"(rectangle|polygon|ellipse|brush|keypoint|bitmask|vector)(labels)?")
-Region = list[
-    dict
-]  # the items of `result` that share an id: a shape, its label, its choice; or one choice of the image
+Region = list[dict]  # items of `result` that share an id: a shape, its label and its choice, or one choice of the image
 
 
 def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -41,7 +37,9 @@ def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     root, records, decisions = manifest.root, [], []
     files = image_files(root, deep=True)
     file_names = {path.name for path in files}
-    tasks = [(f"{path.name}:{number}", task) for path in _files(root) for number, task in enumerate(_tasks(path))]
+    tasks = [
+        (f"{printable(path.name)}:{number}", task) for path in _files(root) for number, task in enumerate(_tasks(path))
+    ]
     done = [_annotations(task, source) for source, task in tasks]
     if count := sum(len({str(sorted(map(_classes, regions))) for regions in each}) > 1 for each in done):
         decisions.append(f"Of {count} of {len(tasks)} tasks annotations differ in their classes; the newest is taken.")
@@ -52,15 +50,14 @@ def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         decisions.append("The class of a box is its own choice, which every box has, not its label.")
     question = _class_question(region[0] for regions in newest for region in regions if not _shape(region))
     for (source, task), regions, annotations in zip(tasks, newest, done, strict=True):
-        asked = [region for region in regions if not _shape(region) and region[0].get("from_name") == question]
+        asked = [each for each in regions if not _shape(each) and text_of(each[0].get("from_name")) == question]
         classes = sorted({text for region in asked for text in _choices(region)})
         labels = {"class_name": classes[0] if len(classes) == 1 else "", "problem": NOT_LABELED}
         if annotations:
             labels["problem"] = f"names several classes: {', '.join(classes)}" if len(classes) > 1 else ""
         name = _name_of(_image_reference(task, source), file_names)
-        sizes = (_size(item) for region in regions for item in region)
+        size = next(filter(None, (_size(item) for region in regions for item in region)), None)
         boxes = tuple(_box(region, of_box(region), source) for region in regions if _shape(region))
-        size = next(filter(None, sizes), None)
         records.append(Labeled(name=name, folder=root, source=source, size=size, boxes=boxes, **labels))
     if refuted_classes(records):
         decisions.append("Choices of images are no classes here, because some differ from the boxes of their image.")
@@ -94,10 +91,10 @@ def _annotations(task: dict, source: str) -> list[list[Region]]:
         found = [each for each in found if not (each.get("was_cancelled") or each.get("skipped"))]
         found = sorted(found, key=lambda each: str(each.get("created_at", "")), reverse=True)
         return [_regions(each.get("result") or []) for each in found]
-    except (AttributeError, TypeError):
+    except (AttributeError, TypeError) as error:
         raise ValueError(
-            f"The annotations of {source} are no list of objects with results. Expected those of Label Studio. "
-            "Export them again."
+            f"The annotations of {source} are no list of objects with results: {error}. Expected those of Label "
+            "Studio. Export them again."
         ) from None
 
 
@@ -106,6 +103,9 @@ def _regions(results: list[dict]) -> list[Region]:
     for number, item in enumerate(results):
         if isinstance(item.get("value"), dict):  # relations have none
             regions.setdefault(item.get("id") or number, []).append(item)
+            for key, entry in item["value"].items():
+                if (key == "choices" or key.endswith("labels")) and not isinstance(entry, list | None):
+                    raise TypeError(f"{key} is {entry!r:.40}, no list")
     return list(regions.values())
 
 
@@ -127,7 +127,7 @@ def _classes(region: Region) -> list[str]:
     return sorted({*_labels(region), *_choices(region)})
 
 
-def _class_question(items) -> str | None:
+def _class_question(items: Iterable[dict]) -> str | None:
     """Return the question (`from_name`) whose choices are classes: the only one, or the one named as a class is."""
     names = sorted({text_of(item.get("from_name")) for item in items if item["value"].get("choices")})
     usual = [name for name in names if column_key(name) in COLUMN_NAMES["class"]]
@@ -154,9 +154,9 @@ def _is_image(reference: str) -> bool:
     return suffix in IMAGE_SUFFIXES + UNSUPPORTED_SUFFIXES or bool(re.match(r"/data/|data:image/|\w+://", reference))
 
 
-def _name_of(reference: str, files) -> str:
-    """Return the path or name that a reference to an image ends with."""
-    place, is_local, local = reference.partition("/local-files/?d=")
+def _name_of(reference: str, file_names: Collection[str]) -> str:
+    """Return the path or name that a reference to an image ends with; an upload may have kept its prefix."""
+    _, is_local, local = reference.partition("/local-files/?d=")
     scheme, is_address, rest = reference.partition("://")
     if is_local:
         return unquote(local)
@@ -166,7 +166,7 @@ def _name_of(reference: str, files) -> str:
         return ""
     name = rest.partition("/")[2] if is_address else reference
     if upload := _UPLOAD.search(name):
-        return upload["stored"] if upload["stored"] in files else upload["name"]
+        return upload["stored"] if upload["stored"] in file_names else upload["name"]
     return name
 
 
