@@ -147,7 +147,7 @@ def evaluate(
         Recipe.of(run)  # ValueError where the run has none to train by
     catalog, source_text = run.catalog, ""
     if data is not None:
-        choice = DataConfig.of(run)
+        choice = replace(DataConfig.of(run), columns={})  # those of the run's own table
         source, choice = source_of(data, choice, log), replace(choice, **{"split_by": None, **reading_options})
         catalog = other_images(source, choice, run.class_names, split, seed, log, run.demonstration)
         source_text = f" on {source.manifest.root or source.manifest.name}"
