@@ -8,6 +8,7 @@ from scenes import guide_model as guide
 
 import marinecv as mcv
 from marinecv.data.manifests import manifest_of_folder
+from marinecv.data.user_tables import PLACE_COLUMNS
 from marinecv.evaluation.leakage import leakage_sentences
 from marinecv.workflows.run import Run
 from pipelines.cli import main
@@ -35,6 +36,7 @@ def test_the_score_is_that_of_the_run_and_nothing_is_told_unasked(finished_run, 
 def test_a_catalog_without_splits_is_taken_whole(finished_run, catalog):
     found = mcv.evaluate(finished_run, data=catalog[["image_id", "path", "class_name"]], log=None)
     run = mcv.Run(finished_run)
+    catalog = catalog.drop(columns=PLACE_COLUMNS)
     table = mcv.predict_table(run.load_model(), catalog.assign(split="validation"), run.spec, run.class_names)
     pd.testing.assert_frame_equal(found.predictions[table.columns], table, atol=1e-6)
     assert "12 of the 12 validation images have a copy or near-duplicate in train" in str(found)
