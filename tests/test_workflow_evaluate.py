@@ -65,6 +65,13 @@ def test_what_is_kept_is_what_is_returned(finished_run, tmp_path):
     [
         ({"split_by": "grouped", "frame_order": "time"}, "split_by= and frame_order= would set how", "--split-by"),
         ({"folds": 2, "limit": 3}, "folds= trains on all .* Leave out data= and limit=", "--limit"),
+        (
+            {"fold_by": "camera", "limit": 3},
+            'fold_by="camera" trains on all .* Leave out data= and limit=',
+            "--fold-by camera",
+        ),
+        ({"fold_by": "camera"}, "come from 0 known cameras. Expected at least 2: a folder a camera", "--fold-by group"),
+        ({"fold_by": "day"}, "fold_by", "--fold-by"),
         ({"class_names": ["crab", "eel"]}, "A run has its own spec and class_names", "A run has"),
         ({"data": "no_such_folder"}, "no_such_folder is no folder", "no_such_folder"),
     ],
