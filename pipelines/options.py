@@ -20,7 +20,7 @@ SETTINGS = {
 """Parts of a recipe -> the settings with their own flag."""
 SAME_NAMES = "select_on folds track distribute data_dir recipe recipes engine algorithm trials workers seeds goal "
 SAME_NAMES += "encoder encoder_data split neighbors results_dir output demonstration format quantize method layer "
-SAME_NAMES += "minutes clusters noise review accept_unknown_license margin"
+SAME_NAMES += "fold_by minutes clusters noise review accept_unknown_license margin"
 ARGUMENTS = {name: name.replace("_", "-") for names in (*SETTINGS.values(), SAME_NAMES) for name in names.split()}
 ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-fraction", "data": "data-dir"}
 ARGUMENTS["fractions"] = "label-fractions"
@@ -184,11 +184,9 @@ FLAGS = {
 """Shared flags -> arguments of `add_argument`."""
 ADVANCED = "--class-level --merge-case --columns --frame-order --label-rule --images-without-boxes --seed --set "
 ADVANCED += "--select-on --track --batch-size --balanced --synthetic --calibration-fraction --mixed-precision "
-ADVANCED += (
-    "--distribute --jit-compile --alpha --trainable-layers --head-epochs --cache-features --cache-dtype --weights "
-)
-ADVANCED += "--input-range --encoder-data"
-"""Flags that stand at the end of a long help."""
+ADVANCED += "--distribute --jit-compile --alpha --trainable-layers --head-epochs --cache-features --cache-dtype "
+ADVANCED += "--weights --input-range --encoder-data"
+"""Flags that stand at the end of the help of a command that has many."""
 READING = ("--class-level", "--merge-case", "--columns")
 DATA = ("--data", "--data-dir", *READING)
 SUBSET = ("--limit", "--seed")

@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from math import isfinite, nan
 from pathlib import Path, PureWindowsPath
@@ -20,11 +19,12 @@ from marinecv.data.boxes import BOX_COLUMNS, CORNERS, MAX_CORNER_PX, bad_row, re
 from marinecv.data.images import IMAGE_COLUMNS, image_table, open_image
 from marinecv.data.layouts import HIDDEN_PREFIXES, image_files
 from marinecv.data.names import leaves_folder, match_names, normalize_name, normalize_path, refuse_unmatched
+from marinecv.data.times import iso_time
 from marinecv.data.user_csv import utf8_text
 from marinecv.data.user_tables import is_usable
 
 EMPTY_NAMES = ("empty", "blank", "none")  # of a class, in formats that have one for images without an animal
-PLACE_COLUMNS = ["camera", "sequence", "taken_at"]  # of an images table, after `IMAGE_COLUMNS`, where a layout has them
+STATED = ["camera", "sequence", "taken_at"]  # of `PLACE_COLUMNS`, what annotations state
 NO_FILE = "an annotation names it but the file is absent"
 UNNAMED = "no annotation names it"
 SWAPPED = "its width and height are stated the other way round, and its boxes fit both readings"
@@ -161,15 +161,6 @@ def class_of(value: object) -> str:
     return EMPTY_NAMES[0] if name.casefold() in EMPTY_NAMES else name
 
 
-def iso_time(text: str) -> str:
-    """Return a date and time as YYYY-MM-DDTHH:MM:SS, with +hh:mm where stated; "" where the order is not clear."""
-    text = re.sub(r"^(\d{4})[:/](\d\d)[:/](\d\d)(?=[ T])", r"\1-\2-\3", text.strip())  # of EXIF
-    try:
-        return datetime.fromisoformat(text).isoformat(timespec="seconds") if re.search(r"\d[ T]\d\d:", text) else ""
-    except ValueError:
-        return ""
-
-
 def box_of(class_name: object, numbers: object, source: str, relative: bool = False, xywh: bool = False) -> Box:
     """Return the box of four numbers, corners or (`xywh`) a corner and sizes; a bad row where they are none."""
     try:
@@ -196,7 +187,7 @@ def box_of(class_name: object, numbers: object, source: str, relative: bool = Fa
 def tables_of(
     root: Path, records: Iterable[Labeled], files: Sequence[Path] | None = None, unnamed: str = UNNAMED
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images (`IMAGE_COLUMNS`, then `PLACE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners in pixels as displayed).
+    """Return images (as `image_table` does, then `STATED`) and boxes (`BOX_COLUMNS`, corners in pixels as displayed).
 
     A name is a file below `root`: at its path from its folder or from the root, else nearly (see `match_names`), else
     by the end of its path, down to its base name, where one file alone has it. No other file is opened. Files that no
@@ -219,8 +210,9 @@ def tables_of(
         (name, str(root.absolute() / name), *row[:3], 0, 0, row[3]) for name, row in rows.items() if name not in known
     ]
     if absent:
-        images = pd.concat([images, pd.DataFrame(absent, columns=IMAGE_COLUMNS)], ignore_index=True)
-    places = pd.DataFrame([rows[name][4:] for name in (*names, *(name for name, *_ in absent))], columns=PLACE_COLUMNS)
+        rows_without_file = pd.DataFrame(absent, columns=IMAGE_COLUMNS).assign(exif_time="")
+        images = pd.concat([images, rows_without_file], ignore_index=True)
+    places = pd.DataFrame([rows[name][4:] for name in (*names, *(name for name, *_ in absent))], columns=STATED)
     images = pd.concat([images, places.astype(str)], axis=1)
     times = images["taken_at"].map(iso_time)
     if unread := ((times == "") & (images["taken_at"] != "")).sum():
@@ -257,7 +249,7 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict:
 def _joined(records: list[Labeled], reason: str) -> tuple[str, ...]:
     """Return split, class, group, problem, camera, sequence and time of all records of an image."""
     first = {}
-    for field in ("split", "class_name", "group", "problem", *PLACE_COLUMNS):
+    for field in ("split", "class_name", "group", "problem", *STATED):
         values = [*dict.fromkeys(filter(None, (text_of(getattr(record, field)) for record in records)))]
         first[field] = next(iter(values), "")
         if len(values) > 1 and field in ("split", "class_name"):

@@ -21,7 +21,6 @@ from marinecv.data.annotations import (
     box_of,
     class_of,
     decisions_sentence,
-    iso_time,
     objects_of,
     read_json,
     tables_of,
@@ -30,6 +29,7 @@ from marinecv.data.annotations import (
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import leaves_folder
 from marinecv.data.readers import Reader
+from marinecv.data.times import iso_time
 from marinecv.data.user_csv import DELIMITERS
 from marinecv.files.csv_tables import check_columns
 
@@ -48,7 +48,7 @@ Row = dict[str, str]
 
 
 def read_camtrap_dp(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images (`IMAGE_COLUMNS`, `PLACE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners in pixels), see `tables_of`.
+    """Return images and boxes (`BOX_COLUMNS`, corners in pixels), see `tables_of`.
 
     The class is the scientific name, else the type of an observation. An observation of an event is of every image of
     its deployment in that time that has none of its own. Photographs of a camera being set up have no class. `camera`

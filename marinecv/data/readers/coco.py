@@ -40,7 +40,7 @@ MAX_OVER = 0.1  # of the boxes of a file that may reach over the edge of their i
 
 
 def read_coco(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images (`IMAGE_COLUMNS`, `PLACE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners in pixels), see `tables_of`.
+    """Return images and boxes (`BOX_COLUMNS`, corners in pixels), see `tables_of`.
 
     The split is that of the folder or name of a JSON file, else of the image's folder. An annotation without a box is
     the class of its image, unless it is of the whole sequence and another is of the image. `group` is the original of

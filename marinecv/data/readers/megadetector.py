@@ -49,7 +49,7 @@ UNNAMED = "the detections do not name it"
 
 
 def read_megadetector(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images (`IMAGE_COLUMNS`, `PLACE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners in pixels), see `tables_of`.
+    """Return images and boxes (`BOX_COLUMNS`, corners in pixels), see `tables_of`.
 
     The class of a box is its best classification, else its detection category. Boxes of less confidence than the
     detector's typical threshold are not used; an image that was processed and has none left is of class "empty". The

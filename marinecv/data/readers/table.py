@@ -48,7 +48,7 @@ _DATE = re.compile(
 
 
 def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images (`IMAGE_COLUMNS`, then `PLACE_COLUMNS`) and an empty boxes table.
+    """Return images and an empty boxes table.
 
     `columns` of the manifest name columns, the usual names of `COLUMN_NAMES` the others. The `group` of an image is its
     site and camera, else its sequence; without such columns its first sub-folder. Images that no row names, those of
