@@ -16,7 +16,7 @@ from marinecv.data.layouts import find_layout
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.readers import all_readers, layout_names, reader_of
 
-COCO = '''
+MARKS = '''
 """Read one file of boxes, corner and size, in JSON."""
 
 import json
@@ -27,15 +27,15 @@ from marinecv.data.boxes import BOX_COLUMNS
 from marinecv.data.images import image_table
 from marinecv.data.readers import Reader
 
-TABLE = "instances.json"
+TABLE = "marks.json"
 
 
-def read_coco(manifest):
+def read_marks(manifest):
     table = json.loads((manifest.root / TABLE).read_text(encoding="utf-8"))
-    names = {each["id"]: each["file_name"] for each in table["images"]}
-    classes = {each["id"]: each["name"] for each in table["categories"]}
+    names = {each["id"]: each["file_name"] for each in table["pictures"]}
+    classes = {each["id"]: each["name"] for each in table["kinds"]}
     rows = []
-    for number, each in enumerate(table["annotations"]):
+    for number, each in enumerate(table["marks"]):
         x, y, width, height = each["bbox"]
         source = f"{TABLE}:{number}"
         name, class_name = names[each["image_id"]], classes[each["category_id"]]
@@ -46,12 +46,12 @@ def read_coco(manifest):
 
 READER = Reader(
     detects=lambda root: (root / TABLE).is_file(),
-    read=read_coco,
-    holds=f"{TABLE} (COCO)",
+    read=read_marks,
+    holds=f"{TABLE} (marks)",
     class_from_boxes=True,
     class_order=lambda manifest: ["ray", "crab"],
     tables=lambda manifest: [manifest.root / TABLE],
-    notes=lambda manifest: ["read as COCO"],
+    notes=lambda manifest: ["read as marks"],
 )
 '''
 
@@ -60,28 +60,28 @@ BOXES = (0, 7, [1, 2, 10, 20]), (0, 9, [0, 0, 5, 5]), (2, 9, [60, 0, 10, 48])
 
 
 @pytest.fixture
-def coco_folder(tmp_path, monkeypatch):
+def marks_folder(tmp_path, monkeypatch):
     """A folder in a format that a module beside the readers, planted for this test, reads."""
     (tmp_path / "more").mkdir()
-    (tmp_path / "more" / "toy_coco.py").write_text(COCO, encoding="utf-8")
+    (tmp_path / "more" / "toy_marks.py").write_text(MARKS, encoding="utf-8")
     monkeypatch.setattr(readers, "__path__", [*readers.__path__, str(tmp_path / "more")])
     root = tmp_path / "tank" / "images of 2021"
     for name, color in (("a.jpg", "red"), ("b.jpg", "blue"), ("sub/c.jpg", "green")):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (64, 48), color).save(root / name)
     table = {
-        "images": [{"id": number, "file_name": name} for number, name in enumerate(("a.jpg", "b.jpg", "sub/c.jpg"))],
-        "categories": [{"id": 7, "name": "crab"}, {"id": 9, "name": "ray"}],
-        "annotations": [{"image_id": i, "category_id": kind, "bbox": box} for i, kind, box in BOXES],
+        "pictures": [{"id": number, "file_name": name} for number, name in enumerate(("a.jpg", "b.jpg", "sub/c.jpg"))],
+        "kinds": [{"id": 7, "name": "crab"}, {"id": 9, "name": "ray"}],
+        "marks": [{"image_id": i, "category_id": kind, "bbox": box} for i, kind, box in BOXES],
     }
-    (root / "instances.json").write_text(json.dumps(table), encoding="utf-8")
+    (root / "marks.json").write_text(json.dumps(table), encoding="utf-8")
     yield root.parent
-    monkeypatch.delitem(sys.modules, "marinecv.data.readers.toy_coco", raising=False)
+    monkeypatch.delitem(sys.modules, "marinecv.data.readers.toy_marks", raising=False)
 
 
-def test_a_new_format_is_one_module(coco_folder):
-    manifest = manifest_of_folder(coco_folder)
-    assert (manifest.layout, manifest.root) == ("toy_coco", coco_folder / "images of 2021")
+def test_a_new_format_is_one_module(marks_folder):
+    manifest = manifest_of_folder(marks_folder)
+    assert (manifest.layout, manifest.root) == ("toy_marks", marks_folder / "images of 2021")
     boxes, catalog = mcv.read_boxes(manifest), mcv.read_catalog(manifest)
     assert boxes["class_name"].tolist() == ["crab", "ray", "ray"] and boxes["ymax"].tolist() == [22, 5, 48]
     assert boxes["clipped"].tolist() == [False, False, True]
@@ -89,22 +89,23 @@ def test_a_new_format_is_one_module(coco_folder):
     assert mcv.class_names_of(catalog, manifest) == ("ray", "crab")
     assert reading_lines(manifest, catalog) == []  # all images and the table are accounted for
     said = []
-    assert mcv.find_data(data_dir=coco_folder, log=said.append).layout == "toy_coco" and said == ["read as COCO"]
-    with pytest.raises(ValueError, match='has the layout "toy_coco". Expected "cub"'):
+    assert mcv.find_data(data_dir=marks_folder, log=said.append).layout == "toy_marks" and said == ["read as marks"]
+    with pytest.raises(ValueError, match='has the layout "toy_marks". Expected "cub"'):
         read_attributes(manifest)
 
 
-def test_messages_name_a_new_format(coco_folder, tmp_path):
+def test_messages_name_a_new_format(marks_folder, tmp_path):
     (tmp_path / "other").mkdir()
     Image.new("RGB", (64, 48)).save(tmp_path / "other" / "photo.jpg")
-    with pytest.raises(ValueError, match=r"Looked for .*instances.json \(COCO\), and folders of images named after"):
+    with pytest.raises(ValueError, match=r"Looked for .*marks.json \(marks\), .*and folders of images named after"):
         find_layout(tmp_path / "other")
-    with pytest.raises(ValueError, match="cub.*toy_coco.*yolo"):
+    with pytest.raises(ValueError, match="cub.*toy_marks.*yolo"):
         mcv.Manifest(name="tank", layout="tiles")
 
 
 def test_readers_are_tried_in_an_order_and_class_folders_last(tmp_path):
-    assert [*all_readers()] == ["shards", "roboflow", "yolo", "cub", "labels_csv", "folders"]
+    ranks = ["shards", "roboflow", "yolo", "cub", "labels_csv", "camtrap_dp", "coco", "megadetector", "folders"]
+    assert [layout for layout in all_readers() if layout in ranks] == ranks and [*all_readers()][-1] == "folders"
     for name in ("_annotations.csv", "labels.csv"):
         (tmp_path / name).touch()
     assert find_layout(tmp_path) == (tmp_path, "roboflow")

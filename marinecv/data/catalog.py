@@ -5,6 +5,7 @@ import pandas as pd
 
 from marinecv.choices import IMAGES_WITHOUT_BOXES
 from marinecv.console import Log
+from marinecv.data.annotations import PLACE_COLUMNS
 from marinecv.data.boxes import boxes_of, clean_boxes, describe_bad_rows
 from marinecv.data.labels import dominant_class
 from marinecv.data.manifests import Manifest
@@ -82,7 +83,8 @@ def read_catalog(
         log: called with a sentence where annotation rows cannot be read.
     Returns:
         DataFrame with `CATALOG_COLUMNS`; `dominance` is the fraction of the image's scores that its class has, 0 to 1
-        (1.0 where no boxes decide), `problem` is "" for every image that can be used.
+        (1.0 where no boxes decide), `problem` is "" for every image that can be used. Then the `PLACE_COLUMNS`
+        that the layout states.
     Raises:
         ValueError: as `read_boxes`.
     """
@@ -94,7 +96,7 @@ def read_catalog(
     if reader_of(source_layout(manifest)).class_from_boxes:
         catalog = _label_images(catalog, boxes, label_rule, images_without_boxes)
         catalog, _ = merge_spellings(catalog, boxes.iloc[:0], manifest.class_names, manifest.merge_case)
-    return sort_by_split(catalog[CATALOG_COLUMNS])
+    return sort_by_split(catalog[[*CATALOG_COLUMNS, *(name for name in PLACE_COLUMNS if name in catalog)]])
 
 
 def class_names_of(catalog: pd.DataFrame, manifest: Manifest | None = None) -> tuple[str, ...]:
@@ -183,11 +185,16 @@ def limit_catalog(catalog: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
 
 
 def _label_images(catalog: pd.DataFrame, boxes: pd.DataFrame, rule: str, images_without_boxes: str) -> pd.DataFrame:
+    """Give each image the class that the reader stated of the whole image, else that of its boxes."""
     labels = dominant_class(boxes, rule).set_index("image_id").reindex(catalog["image_id"])
+    stated = catalog["class_name"] != ""
     boxed = catalog["image_id"].isin(boxes["image_id"])
-    unlabeled = labels["class_name"].isna().to_numpy() & is_usable(catalog)
+    unlabeled = labels["class_name"].isna().to_numpy() & is_usable(catalog) & ~stated
     class_names, dominance = labels["class_name"].fillna("").to_numpy(), labels["dominance"].to_numpy()
-    catalog = catalog.assign(class_name=class_names, dominance=dominance)
+    catalog = catalog.assign(
+        class_name=catalog["class_name"].where(stated, class_names),
+        dominance=catalog["dominance"].where(stated, dominance),
+    )
     first_box = boxes.drop_duplicates("image_id").set_index("image_id").reindex(catalog["image_id"])
     reasons = ("no usable box: " + first_box["problem"] + " (" + first_box["source"] + ")").to_numpy()
     catalog["problem"] = catalog["problem"].mask(unlabeled & boxed, reasons)
