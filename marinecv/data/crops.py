@@ -14,13 +14,14 @@ ClassFrom = Literal["box", "image"]
 MARGIN = 0.1  # of the longer side of a box, added on each side
 MIN_CONFIDENCE = 0.2  # of a detected box
 MIN_SIDE_PX = 8
-NOT_USED = "no animal, or below the minimum confidence"
+NO_BOX = "no box"
+NOT_USED = "no box of an animal with the minimum confidence"
 
 
 def crop_catalog(
     catalog: pd.DataFrame, boxes: pd.DataFrame, margin: float = MARGIN, class_from: ClassFrom = "box"
 ) -> pd.DataFrame:
-    """Return a catalog of crops: one row a box of a usable image, and one a photograph without a usable box.
+    """Return a catalog of crops: one row a box of a usable image, and one a photograph without a box.
 
         >>> import marinecv as mcv
         >>> reef = mcv.demo_images()
@@ -40,7 +41,7 @@ def crop_catalog(
         `xmin,ymin,xmax,ymax` in whole pixels as displayed; "" for a whole photograph) and `photo_class`. The image id
         of the second box of `a.jpg` in the order of the boxes is `a.jpg#2`; `group` is the photograph's, else its id.
         A box that cannot be used, or with a side below 8 pixels, has its reason in `problem`; so has a photograph
-        without a usable box, unless its class is "empty": that is a whole photograph.
+        without a box, which is a row itself. One of class "empty" without a usable box is used whole.
     Raises:
         ValueError: a column is missing, or the margin is not from 0 to 1.
     """
@@ -74,9 +75,10 @@ def crop_catalog(
     if class_from == "box":
         crops["class_name"] = crops["box_class"]
 
-    boxless = is_usable(photos) & ~photos["photo"].isin(crops["photo"][good])
-    first_problem = photos["photo"].map(crops.drop_duplicates("photo").set_index("photo")["problem"])
-    reason = ("no usable box: " + first_problem).fillna("no box")
-    photos["problem"] = photos["problem"].mask(boxless & (photos["class_name"] != EMPTY_CLASS), reason)
-    rows = pd.concat([photos[~is_usable(photos) | boxless], crops[crops["reason"] != NOT_USED]], ignore_index=True)
+    listed = crops[crops["reason"] != NOT_USED]
+    is_whole = (photos["class_name"] == EMPTY_CLASS) & ~photos["photo"].isin(crops["photo"][good])
+    boxless = is_usable(photos) & ~is_whole & ~photos["photo"].isin(listed["photo"])
+    reason = photos["photo"].isin(crops["photo"]).map({True: NOT_USED, False: NO_BOX})
+    photos["problem"] = photos["problem"].mask(boxless, reason)
+    rows = pd.concat([photos[~is_usable(photos) | is_whole], listed], ignore_index=True)
     return rows.sort_values("row", kind="stable", ignore_index=True)[[*photos.columns.drop("row")]]

@@ -41,6 +41,9 @@ class DataConfig:
         min_certainty: minimum certainty of their annotator, 1 (not visible) to 4 (definitely).
         synthetic: add the report's synthetic images to train.
         demonstration: the images are generated demo images, whose metrics say nothing about real animals.
+        crops: use crops of the boxes, with this margin: a fraction of the longer side of a box; None: photographs.
+        boxes: a file of detections, as MegaDetector writes it, whose boxes are cropped; None: those of the data.
+        min_confidence: of the detections that are used.
     """
 
     name: str
@@ -59,8 +62,17 @@ class DataConfig:
     min_certainty: Annotated[int, Meta(ge=1, le=4)] = 1
     synthetic: bool = False
     demonstration: bool = False
+    crops: Fraction | None = None
+    boxes: str | None = None
+    min_confidence: Fraction = 0.2
 
     def __post_init__(self):
+        if self.crops is None and self.boxes:
+            raise ValueError("boxes= names the boxes of crops. Add crops=0.1, the margin, or leave out boxes=.")
+        only_whole = {"synthetic": False, "attributes": "", "pseudo_labels": 0, "label_fraction": 1}
+        for name in [name for name, value in only_whole.items() if getattr(self, name) != value]:
+            if self.crops is not None:
+                raise ValueError(f"{name} is for whole photographs, and crops={self.crops}. Leave out one of both.")
         if not str(self.split_by).endswith(".csv") and "-" not in str(self.split_by):  # the names of saved splits
             check_choice((*SPLIT_BY, None), split_by=self.split_by)
 
@@ -284,6 +296,7 @@ class Recipe:
             "data": self.data.name,
             "label_rule": self.data.label_rule,
             "demonstration": self.data.demonstration,
+            **({} if self.data.crops is None else {"crops": self.data.crops}),
         }
 
 

@@ -1,4 +1,4 @@
-"""Read the bytes of an image by its path: of a file, or of a record in a shard of a pack; the path of a crop adds a box."""
+"""Read the bytes of an image by its path: of a file, or of a record in a shard of a pack; of a crop, those of both."""
 
 import os
 import re

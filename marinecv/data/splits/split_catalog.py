@@ -148,7 +148,10 @@ def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") 
 
 
 def write_split(catalog: pd.DataFrame, path: str | Path) -> str:
-    """Write `image_id,split,class_name` of the usable images, of crops the photographs; return the SHA-256 of the file."""
+    """Write `image_id,split,class_name` of the usable images, sorted; return the SHA-256 of the file.
+
+    Of crops, the photographs.
+    """
     catalog = as_catalog(photos_of(catalog))
     rows = catalog[is_usable(catalog) & catalog["split"].isin(SPLITS)].sort_values("image_id")
     write_table(path, rows[["image_id", "split", "class_name"]])
