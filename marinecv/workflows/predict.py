@@ -173,9 +173,7 @@ def predict_to_csv(
     flagged = (table["review"] != "").sum() if "review" in table else 0
     predicted, empty = is_predicted.sum(), (~is_predicted & (table["predicted_class"] != "")).sum()
     failed = len(table) - predicted - empty
-    message = f"{predicted} predicted" + (
-        f", {empty} photograph{'s' * (empty != 1)} without an animal" if empty else ""
-    )
+    message = f"{predicted} predicted" + (f", {empty} without an animal" if empty else "")
     message += f", {failed} failed (column problem)" if failed else ""
     log(f"{output}: {message}" if is_kept else message)
     if review and calibration and calibration.review:
