@@ -12,6 +12,8 @@ IMAGES_WITHOUT_BOXES = get_args(ImagesWithoutBoxes)
 FLAT_BOXES = ("keep", "error")
 ClassLevel = Literal["", "first", "leaf"]
 CLASS_LEVELS = get_args(ClassLevel)
+READING = ("class_level", "merge_case", "columns")
+"""Settings of how the classes of files are read."""
 FrameOrder = Literal["number", "time", "none", None]
 FRAME_ORDERS = get_args(FrameOrder)[:-1]
 HEAT_METHODS = ("gradcam", "gradcam++", "scorecam", "saliency", "lime")

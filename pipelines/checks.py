@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from marinecv import choices
 from marinecv.data.cache_dir import cache_home
 from marinecv.data.formats import printable
 from marinecv.data.manifests import load_manifest, manifest_of_folder
@@ -21,7 +22,7 @@ from .options import changes, print_line, refuse_with
 
 TRAINING = ("train", "pretrain", "finetune", "autoencode", "learning-curve", "search")
 FOLDERS = ("run", "runs", "resume", "encoder")  # of runs, experiments and searches
-READING = ("class_level", "merge_case", "label_rule", "images_without_boxes")  # settings of how folders are read
+READING = (*choices.READING, "label_rule", "images_without_boxes")
 RESUMABLE = {  # command -> how its folder is opened, what it is, its file and the command that makes it
     "learning-curve": (Experiment, "curve", CURVE, "learning-curve"),
     "recipes": (Experiment, "reproduction", REPRODUCTION, "recipes reproduce"),

@@ -44,7 +44,7 @@ COMMANDS = {name: help_text for group in GROUPS.values() for name, help_text in 
 class Parser(argparse.ArgumentParser):
     """A parser that takes no abbreviated option and no empty value, and suggests the option that was probably meant."""
 
-    advanced = None  # the group of the flags `options.ADVANCED`, where the help of a command is long
+    advanced = None  # the group of the flags `options.ADVANCED`, in a long help
 
     def __init__(self, **settings):
         super().__init__(**{"allow_abbrev": False, **settings})

@@ -27,6 +27,7 @@ def run_and_data(args: argparse.Namespace):
 def manifest(args: argparse.Namespace, choice=None):
     """Return the data set of --data and --data-dir (default: aquarium), read as flags or a recipe say."""
     reading = {name: getattr(args, name) or getattr(choice, name, None) for name in ("class_level", "merge_case")}
+    reading["columns"] = dict(args.columns or ())  # those of a run are of its own table
     return find_data(args.data, args.data_dir, log=print_line, **reading)
 
 

@@ -12,7 +12,7 @@ from marinecv import choices, console
 from marinecv.inputs.spec import MAX_SIDE
 
 SETTINGS = {
-    "data": "limit split_by frame_order label_rule images_without_boxes class_level merge_case synthetic "
+    "data": "limit split_by frame_order label_rule images_without_boxes class_level merge_case columns synthetic "
     "crops boxes min_confidence",
     "training": "epochs batch_size class_weights balanced mixed_precision jit_compile seed head_epochs cache_features "
     "cache_dtype",
@@ -41,6 +41,7 @@ def changes(args: argparse.Namespace) -> dict[str, object]:
     values["training.calibration"] = getattr(args, "calibration_fraction", None)
     if len(sizes := getattr(args, "image_size", None) or ()) == 1:
         values["image.size"] = sizes[0]
+    values["data.columns"] = dict(getattr(args, "columns", None) or ()) or None
     values = {name: value for name, value in values.items() if value not in (None, "auto") and value is not False}
     return values | dict(getattr(args, "set", None) or ())
 
@@ -71,6 +72,7 @@ def print_backbones() -> int:
 def in_flags(text: str) -> str:
     """Return a message of the library with flags for arguments: `folds=5` becomes `--folds 5`."""
     text = re.sub(r'resume\("([^"]+)"\)', r"--resume \1", text.replace("as data_dir", "with --data-dir"))
+    text = re.sub(r'columns=\{"(\w+)": "([^"]+)"\}', r'--columns "\1=\2"', text)
     return ARGUMENT.sub(lambda match: " ".join(filter(None, ("--" + ARGUMENTS[match[1]], match[2], match[3]))), text)
 
 
@@ -149,11 +151,13 @@ fraction = number_parser("from 0 to 1", lambda value: 0 <= value <= 1)
 
 SPLITS = f"{', '.join(choices.SPLIT_BY)}, a CSV or a saved split (default: published, else grouped)"
 SET = "settings of the recipe, such as training.lr_patience=3 (`recipes show NAME` lists them)"
+COLUMNS = "columns of your table, such as file=ImagePath class=Species camera=Station"
 FLAGS = {
     "run": dict(type=run_folder, metavar="RUN", help="folder of a finished run"),
     "--data": dict(metavar="NAME", help="a known data set (`data list`)"),
     "--data-dir": dict(type=Path, metavar="PATH", help="folder or .zip of your images"),
     "--class-level": dict(choices=choices.CLASS_LEVELS[1:], help="level of nested folders that is the class"),
+    "--columns": dict(nargs="+", action="extend", type=setting, metavar="WHAT=NAME", help=COLUMNS),
     "--merge-case": dict(action="store_true", help="merge classes whose names differ only in case"),
     "--output-dir": dict(type=Path, metavar="DIR", help="new folder of the run (default: runs/...)"),
     "--limit": dict(type=positive, metavar="N", help="at most N images a split, stratified"),
@@ -184,12 +188,12 @@ FLAGS = {
     "--workers": dict(choices=("ray",), help="ray: use a Ray cluster (RAY_ADDRESS), else all of this machine"),
 }
 """Shared flags -> arguments of `add_argument`."""
-ADVANCED = "--class-level --merge-case --frame-order --label-rule --images-without-boxes --seed --set --select-on "
-ADVANCED += "--crops --boxes --min-confidence --track --batch-size --balanced --synthetic --calibration-fraction "
-ADVANCED += "--mixed-precision --distribute --jit-compile --alpha --trainable-layers --head-epochs --cache-features "
-ADVANCED += "--cache-dtype --weights --input-range --encoder-data"
-"""Flags that stand at the end of the help of a command that trains, or scores."""
-READING = ("--class-level", "--merge-case")
+ADVANCED = "--class-level --merge-case --columns --frame-order --label-rule --images-without-boxes --seed --set "
+ADVANCED += "--select-on --crops --boxes --min-confidence --track --batch-size --balanced --synthetic "
+ADVANCED += "--calibration-fraction --mixed-precision --distribute --jit-compile --alpha --trainable-layers "
+ADVANCED += "--head-epochs --cache-features --cache-dtype --weights --input-range --encoder-data"
+"""Flags that stand at the end of a long help."""
+READING = ("--class-level", "--merge-case", "--columns")
 DATA = ("--data", "--data-dir", *READING)
 SUBSET = ("--limit", "--seed")
 CROPS = ("--crops", "--boxes", "--min-confidence")

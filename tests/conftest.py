@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -130,6 +131,25 @@ def finished_run(shared_tank) -> Path:
 def killed(*_, **__):
     """Stand in for a step at which the user stops the program."""
     raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="session")
+def producer(tmp_path_factory):
+    """A function from names to a Python of its own with those packages, which write files that this package reads."""
+
+    def install(*packages: str, alone: str = "") -> Path:
+        """Install packages, and one without those it needs; skip the test where there is no network."""
+        folder = tmp_path_factory.mktemp("producer")
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+        for names in (packages, ("--no-deps", alone) if alone else ()):
+            words = [python, "-m", "pip", "install", "--quiet", "--prefer-binary", *names]
+            done = subprocess.run(words, capture_output=True, text=True) if names else None
+            if done and done.returncode:
+                pytest.skip(f"pip cannot install {' '.join(names)}: {done.stderr.strip()[-200:]}")
+        return python
+
+    return install
 
 
 @pytest.fixture

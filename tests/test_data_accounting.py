@@ -26,8 +26,8 @@ BESIDE = (".", "__MACOSX/cat", "extra", "extra/deep", "labels", "$RECYCLE.BIN", 
 
 def make_tree(root, rng):
     """Draw class folders, a labels.csv or Roboflow's CSV, with or without splits, among other files."""
-    layout = rng.choice(["folders", "labels_csv", "roboflow"])
-    splits = ["train/", "val/"] if rng.random() < 0.5 and layout != "labels_csv" else [""]
+    layout = rng.choice(["folders", "table", "roboflow"])
+    splits = ["train/", "val/"] if rng.random() < 0.5 and layout != "table" else [""]
     classes = [f"{split}{name}" for split in splits for name in ("cat", "dog")]
     places = rng.choice([form.format(name) for name in classes for form in PLACES], 4)
     for place in dict.fromkeys([*places, *rng.choice(BESIDE, 2), *classes]):
@@ -40,7 +40,7 @@ def make_tree(root, rng):
             with open(root / split / "_annotations.csv", "w", newline="") as file:
                 names = "filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"
                 csv.writer(file).writerows([names, ("cat/sure.png", 2, 3, "cat", 0, 0, 2, 2)])
-    if layout == "labels_csv":
+    if layout == "table":
         with open(root / "labels.csv", "w", newline="") as file:
             csv.writer(file).writerows([("file", "class"), ("cat/sure.png", "cat"), ("gone.jpg", "dog")])
     return layout

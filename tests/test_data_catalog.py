@@ -146,7 +146,7 @@ def labeled(layout: str, root: Path, classes: list[str]) -> Manifest:
         (root / image).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (64, 48)).save(root / image)
     names = list(dict.fromkeys(classes))
-    if layout == "labels_csv":
+    if layout == "table":
         pd.DataFrame({"file": images, "class": classes}).to_csv(root / "labels.csv", index=False)
     if layout == "roboflow":
         table = pd.DataFrame({"filename": images, "class": classes}).assign(xmin=4, ymin=6, xmax=40, ymax=36)
@@ -168,7 +168,7 @@ def labeled(layout: str, root: Path, classes: list[str]) -> Manifest:
 ODD = ["caf\u00e9  noir", "cafe\u0301 noir", " caf\u00e9 noir", "caf\u00e9\u00a0noir ", "NA", "001", "yes"]
 
 
-@pytest.mark.parametrize("layout", ["folders", "labels_csv", "roboflow", "yolo", "cub"])
+@pytest.mark.parametrize("layout", ["folders", "table", "roboflow", "yolo", "cub"])
 def test_class_names_are_compared_in_one_form_and_stay_text(tmp_path, layout):
     manifest = labeled(layout, tmp_path, ODD)
     if layout in ("yolo", "cub"):  # two numbers cannot be one class
@@ -187,7 +187,7 @@ def test_groups_are_compared_in_one_form(tmp_path):
     assert read_catalog(manifest_of_folder(tmp_path))["group"].tolist() == ["cam\u00e9ra 1"] * 3
 
 
-@pytest.mark.parametrize("layout", ["folders", "labels_csv", "roboflow", "yolo", "cub"])
+@pytest.mark.parametrize("layout", ["folders", "table", "roboflow", "yolo", "cub"])
 def test_names_that_differ_in_case_alone_are_refused_unless_they_are_to_be_merged(tmp_path, layout):
     manifest = labeled(layout, tmp_path, ["Cat", "cat", "cat", "dog", "Dog", "owl"])
     for read in (read_catalog, read_boxes):
@@ -201,8 +201,8 @@ def test_names_that_differ_in_case_alone_are_refused_unless_they_are_to_be_merge
 
 
 def test_the_class_names_of_a_manifest_are_the_spelling_that_merges(tmp_path):
-    labeled("labels_csv", tmp_path / "images", ["Cat", "cat", "cat", "DOG"])
-    text = 'name = "pets"\nlayout = "labels_csv"\nroot = "images"\nmerge_case = true\n'
+    labeled("table", tmp_path / "images", ["Cat", "cat", "cat", "DOG"])
+    text = 'name = "pets"\nlayout = "table"\nroot = "images"\nmerge_case = true\n'
     (tmp_path / "pets.toml").write_text(text + 'class_names = ["Cat", "dog ", "cat"]')
     manifest = load_manifest(tmp_path / "pets.toml")
     assert manifest.class_names == ("Cat", "dog")

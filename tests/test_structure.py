@@ -42,6 +42,7 @@ LATE = {
     "marinecv/console.py tensorflow": "takes seconds",
     "marinecv/data/find_data.py marinecv.data.demo.dataset": "pandas, for which `data list` need not wait",
     "marinecv/data/download/network.py gdown": "`data list` need not wait for it",
+    "marinecv/data/readers/table.py openpyxl": "of an extra",
     "marinecv/explain/jax_cam.py jax": "of an extra",
     "marinecv/explain/cam.py lime.lime_image": "of an extra",
     "marinecv/explain/cam.py skimage.segmentation": "of an extra",

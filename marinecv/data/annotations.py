@@ -73,7 +73,10 @@ def json_files(folders: Iterable[Path], *keys: str) -> list[Path]:
 
 @lru_cache(maxsize=256)
 def _has_keys(path: Path, mtime_ns: int, *keys: str) -> bool:
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError:  # it is counted as not read
+        return False
     return bool(re.match(rb"(\xef\xbb\xbf)?\s*\{", content)) and all(
         re.search(rb'"%b"\s*:' % key.encode(), content) for key in keys
     )
@@ -230,7 +233,8 @@ def tables_of(
         for box in record.boxes
     ]
     boxes = pd.DataFrame(boxes, columns=["record", *BOX_COLUMNS, "relative"])
-    boxes = boxes.astype(dict.fromkeys(CORNERS, float) | {"relative": bool, "problem": str})
+    kinds = dict.fromkeys(BOX_COLUMNS, str) | dict.fromkeys(CORNERS, float) | {"record": int, "relative": bool}
+    boxes = boxes.astype(kinds)
     refuse_mostly_bad(boxes)
     images, boxes = _to_pixels(images, boxes, pd.DataFrame(stated, columns=["image_id", "width", "height"]), decisions)
     images.attrs["decisions"] = decisions
@@ -257,13 +261,13 @@ def _joined(records: list[Labeled], reason: str) -> tuple[str, ...]:
         values = [*dict.fromkeys(filter(None, (text_of(getattr(record, field)) for record in records)))]
         first[field] = next(iter(values), "")
         if len(values) > 1 and field in ("split", "class_name"):
-            what, first[field] = {"split": "splits", "class_name": "classes"}[field], ""
+            first[field] = ""
+            what = {"split": "splits", "class_name": "classes"}[field]
             reason = reason or f"names several {what}: {', '.join(sorted(values))}"
-    return (
-        *(first[each] for each in ("split", "class_name", "group")),
-        first["problem"] or reason,
-        *[first[each] for each in PLACE_COLUMNS],
-    )
+    if first["class_name"] == EMPTY_NAMES[0] and any(not box.problem for record in records for box in record.boxes):
+        reason = reason or "is stated to be empty, and has boxes"
+    first["problem"] = first["problem"] or reason
+    return tuple(first.values())
 
 
 def _find_files(
@@ -363,22 +367,24 @@ def _to_pixels(
     frame = np.stack([wide, high], axis=1)[of_box[is_turned]]
     over_stated, over_shown = ((ends > sides + 1).any(axis=1).sum() for sides in (frame, frame[:, ::-1]))
     reading = "displayed" if over_shown * 10 < over_stated else "file" if over_stated * 10 < over_shown else "unknown"
+    image_ids, paths = stated["image_id"].tolist(), dict(zip(images["image_id"], images["path"], strict=True))
     reasons: dict[str, str] = {}
     for number in np.flatnonzero(differs & ~turned & ~scaled):
         size = f"{wide[number]}x{high[number]}, the file is {shown[0][number]}x{shown[1][number]}"
-        reasons.setdefault(stated["image_id"].iloc[number], f"the annotations say {size} as shown")
+        reasons.setdefault(image_ids[number], f"the annotations say {size} as shown")
+    turns = np.zeros(len(stated), int)  # by EXIF
     for number in dict.fromkeys(of_box[is_turned].tolist()):
-        image_id, turn = stated["image_id"].iloc[number], 1
-        if reading == "file":
-            turn = _orientation(images.loc[images["image_id"] == image_id, "path"].iloc[0])
-            rows = is_turned & (of_box == number)
-            boxes.loc[rows, CORNERS] = _turned(boxes.loc[rows, CORNERS].to_numpy(), turn, wide[number], high[number])
-        if reading == "unknown" or (reading == "file" and turn < 5):
-            reasons.setdefault(image_id, SWAPPED)
-    if turned.any() and not (is_turned.any() and reading == "unknown"):
+        turns[number] = _orientation(paths[image_ids[number]]) if reading == "file" else 0
+        if reading == "unknown" or (reading == "file" and turns[number] < 5):
+            reasons.setdefault(image_ids[number], SWAPPED)
+    for turn in (5, 6, 7, 8):
+        rows = is_turned & (turns[of_box] == turn)
+        frames = wide[of_box[rows]], high[of_box[rows]]
+        boxes.loc[rows, CORNERS] = _turned(boxes.loc[rows, CORNERS].to_numpy(), turn, *frames)
+    if num_read := (turned & ~stated["image_id"].isin(reasons).to_numpy()).sum():
         how = "before their EXIF rotation, and were turned with them" if reading == "file" else "as displayed"
         decisions.append(
-            f"Of {turned.sum()} images the annotations state width and height the other way round; "
+            f"Of {num_read} images the annotations state width and height the other way round; "
             f"the boxes {'fit only if' if is_turned.any() else 'are taken as'} drawn on the images {how}."
         )
     if scaled.any():
@@ -408,8 +414,8 @@ def _orientation(path: str) -> int:
         return 1
 
 
-def _turned(corners: np.ndarray, turn: int, width: int, height: int) -> np.ndarray:
-    """Return corners (n, 4) of an image of this size after a quarter turn of EXIF, 5 to 8."""
+def _turned(corners: np.ndarray, turn: int, width: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """Return corners (n, 4) of images of these sizes (n,) after a quarter turn of EXIF, 5 to 8."""
     left, top, right, bottom = corners.T
     x = (height - bottom, height - top) if turn in _FLIPS_X else (top, bottom)
     y = (width - right, width - left) if turn in _FLIPS_Y else (left, right)

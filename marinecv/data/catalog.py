@@ -27,7 +27,13 @@ def read_images_and_boxes(manifest: Manifest, flat_boxes: str = "keep") -> tuple
         raise ValueError(
             f'The files of "{manifest.name}" are not located yet. Expected a manifest from find_data(...).'
         )
-    images, boxes = reader_of(manifest.layout).read(manifest)
+    reader = reader_of(manifest.layout)
+    if manifest.columns and not reader.takes_columns:
+        raise ValueError(
+            f"columns={manifest.columns} name columns of a table, but {manifest.root} is read as {reader.holds}. Name "
+            "them in find_data(data_dir=..., columns=...), or leave them out."
+        )
+    images, boxes = reader.read(manifest)
     boxes = clean_boxes(boxes, images, flat_boxes)
     images, boxes = merge_spellings(images, boxes, manifest.class_names, manifest.merge_case)
     known = boxes[boxes["class_name"] != ""]

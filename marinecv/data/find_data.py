@@ -20,6 +20,7 @@ def find_data(
     log: Log | None = None,
     class_level: str | None = None,
     merge_case: bool = False,
+    columns: dict[str, str] | None = None,
 ) -> Manifest:
     """Return the manifest of the data asked for, with `root` set.
 
@@ -34,12 +35,13 @@ def find_data(
         log: called with each line of text for the user; None warns where not all images are those asked for.
         class_level: of class folders, see `Manifest`; None leaves what the manifest says.
         merge_case: take classes whose names differ only in case as one.
+        columns: of a table, what a column holds -> its name, such as `{"class": "Species"}`; see `Manifest`.
     Raises:
         ValueError: there is no such data set or folder, or its license is unknown.
         ConnectionError: a named data set cannot be downloaded.
     """
     warn_or_log = log or (lambda line: warnings.warn(line, stacklevel=3))
-    manifest = _find(data, data_dir, default, log, warn_or_log)
+    manifest = _find(data, data_dir, default, log, warn_or_log, columns or {})
     class_level, merge_case = class_level or manifest.class_level, merge_case or manifest.merge_case
     manifest = replace(manifest, class_level=class_level, merge_case=merge_case)
     for sentence in reader_of(manifest.layout).notes(manifest):
@@ -60,10 +62,13 @@ def demo_images(log: Log | None = None) -> Manifest:
     return _demo_manifest(load_manifest(DEMO_NAME), log)
 
 
-def _find(data, data_dir, default: str, log: Log | None, note: Log) -> Manifest:
-    if data_dir is not None:
-        return manifest_at(load_manifest(data), data_dir, log) if data else manifest_of_folder(data_dir, log)
+def _find(data, data_dir, default: str, log: Log | None, note: Log, columns: dict[str, str]) -> Manifest:
+    if data_dir is not None and not data:
+        return manifest_of_folder(data_dir, log, columns)
     manifest = load_manifest(data or default)
+    manifest = replace(manifest, columns=columns or manifest.columns)
+    if data_dir is not None:
+        return manifest_at(manifest, data_dir, log)
     if manifest.name == DEMO_NAME:
         return _demo_manifest(manifest, log)
     if manifest.root is not None:

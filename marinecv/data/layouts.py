@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from marinecv.data.formats import IMAGE_SUFFIXES, is_image, printable
-from marinecv.data.readers import all_readers
+from marinecv.data.readers import Reader, all_readers
 
 HIDDEN_PREFIXES = (".", "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information")  # names begin so
 HIDDEN_PREFIXES += ("Thumbs.db", "thumbs.db", "ehthumbs", "Desktop.ini", "desktop.ini")
@@ -25,17 +25,22 @@ _NAME_OF_SPLIT = re.compile(  # of a folder, in lower case and with blanks betwe
 )
 
 
-def find_layout(folder: Path) -> tuple[Path, str]:
+def find_layout(folder: Path, by_columns: bool = False) -> tuple[Path, str]:
     """Return the folder in which a layout begins, and the layout, one of `layout_names()`.
 
     A folder that holds nothing but one folder is gone through, as archives are often packed that way; so are the
-    sub-folders of a lone class folder taken for classes. Raises ValueError where no layout fits.
+    sub-folders of a lone class folder taken for classes. With `by_columns`, which a manifest names, only a table
+    will do. Raises ValueError where no layout fits.
     """
     root = folder
-    while (only := _only_folder(root)) is not None:
+    while (only := _only_folder(root, by_columns)) is not None:
         root = only
-    if layout := next((layout for layout, reader in all_readers().items() if reader.detects(root)), ""):
+    if layout := next((layout for layout, reader in all_readers().items() if _detects(reader, root, by_columns)), ""):
         return root, layout
+    if by_columns:
+        raise ValueError(
+            f"There is no .csv, .tsv or .xlsx in {folder} whose columns could be named. Leave out columns=."
+        )
     if not image_files(folder, deep=True):
         raise ValueError(f"There is no image file in {folder}. Expected some that end in {', '.join(IMAGE_SUFFIXES)}.")
     entries = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
@@ -147,7 +152,7 @@ def _leads_back(path: Path) -> bool:
 
 
 def _unread_format_hint(root: Path) -> str:
-    """Return a hint at a format of boxes that is not read, such as COCO, found by its files; or ""."""
+    """Return a hint at boxes of COCO or Pascal VOC that are not read, found by their files; or ""."""
     kinds = {".json": "COCO", ".xml": "Pascal VOC"}
     for path in islice((path for path in paths_below(root) if path.suffix.lower() in kinds and path.is_file()), 100):
         with open(path, "rb") as file:
@@ -156,18 +161,22 @@ def _unread_format_hint(root: Path) -> str:
         beside = beside and folder_splits(each.name for each in path.parent.parent.iterdir())
         if b"<annotation" in head or re.search(rb'"(images|annotations|categories)"', head) or beside:
             name = f"{kinds[path.suffix.lower()]} ({printable(path.relative_to(root))})"
-            return f": this looks like {name}, which is not read yet. Convert it to YOLO, or make a labels.csv"
+            return f": this looks like {name}, but lies elsewhere or lacks a part. Compare it with what was looked for"
     return ""
 
 
-def _only_folder(root: Path) -> Path | None:
+def _only_folder(root: Path, by_columns: bool) -> Path | None:
     """Return the only folder here, if it is no split and holds folders or a table; an archive was packed in it."""
     folders = sub_folders(root)
-    if len(folders) != 1 or folder_splits([folders[0].name]) or _has_table(root) or image_files(root):
+    if len(folders) != 1 or folder_splits([folders[0].name]) or _has_table(root, by_columns) or image_files(root):
         return None
-    return folders[0] if sub_folders(folders[0]) or _has_table(folders[0]) else None
+    return folders[0] if sub_folders(folders[0]) or _has_table(folders[0], by_columns) else None
 
 
-def _has_table(folder: Path) -> bool:
+def _has_table(folder: Path, by_columns: bool) -> bool:
     """Return whether a file in a folder says what its images are."""
-    return any(reader.detects(folder) for reader in all_readers().values() if reader.has_table)
+    return any(_detects(reader, folder, by_columns) for reader in all_readers().values() if reader.has_table)
+
+
+def _detects(reader: Reader, folder: Path, by_columns: bool) -> bool:
+    return bool(reader.takes_columns and reader.takes_columns(folder)) if by_columns else reader.detects(folder)

@@ -36,6 +36,7 @@ class Manifest:
             Empty reads all. They are the class names, too, where none are stated.
         class_level: of the layout `folders`: the class is the "first" folder, or the "leaf" of a taxonomy; empty
             decides by the folders' names.
+        columns: of a table, what a column holds -> its name, such as class="Species"; others are found by usual names.
         merge_case: classes whose names differ only in case are one; False refuses them.
         root: the folder that image ids are relative to; None while the files are not located.
         folder: the one that was named or unpacked; `root` is it or lies in it.
@@ -56,6 +57,7 @@ class Manifest:
     class_names: tuple[str, ...] = ()
     folder_classes: dict[str, str] = field(default_factory=dict)
     class_level: ClassLevel = ""
+    columns: dict[str, str] = field(default_factory=dict)
     merge_case: bool = False
     root: Path | None = None
     folder: Path | None = None
@@ -111,9 +113,10 @@ def load_manifest(name_or_toml_path: str | Path) -> Manifest:
     return _read_toml(manifest_folder() / f"{name_or_toml_path}.toml")
 
 
-def manifest_of_folder(path: str | Path, log: Log | None = None) -> Manifest:
+def manifest_of_folder(path: str | Path, log: Log | None = None, columns: dict[str, str] | None = None) -> Manifest:
     """Return the manifest of any folder or archive of images; an archive is unpacked into the cache, once.
 
+    With `columns` it is a table's, see `Manifest`.
     A pack has the facts of the data set that it was made of. Raises ValueError where no layout fits.
     """
     path = Path(os.path.expanduser(path)).absolute()
@@ -127,14 +130,15 @@ def manifest_of_folder(path: str | Path, log: Log | None = None) -> Manifest:
         raise ValueError(
             f"{path} is no folder and no .zip, .tgz or .tar{missing}. Expected a folder of images, or an archive."
         )
-    root, layout = find_layout(folder)
+    root, layout = find_layout(folder, by_columns=bool(columns))
     name = path.name[: -len(archive)] if path.is_file() else path.name
-    return Manifest(**{"name": name} | reader_of(layout).facts(root), layout=layout, root=root, folder=folder)
+    facts = {"name": name, "columns": columns or {}} | reader_of(layout).facts(root)
+    return Manifest(**facts, layout=layout, root=root, folder=folder)
 
 
 def manifest_at(manifest: Manifest, path: str | Path, log: Log | None = None) -> Manifest:
     """Return the manifest with root, folder and layout of a folder or archive, its other facts as they are."""
-    found = manifest_of_folder(path, log)
+    found = manifest_of_folder(path, log, manifest.columns)
     return replace(manifest, root=found.root, folder=found.folder, layout=found.layout)
 
 

@@ -14,6 +14,7 @@ from marinecv.data.user_tables import is_usable
 from marinecv.files.csv_tables import check_columns
 
 DELIMITERS = (",", ";", "\t")
+Row = tuple[str, list[str], str]  # such as ("test/_annotations.csv:72", ["a.jpg", "eel"], "a.jpg,eel")
 
 
 def read_user_csv(
@@ -26,27 +27,22 @@ def read_user_csv(
     as "test/_annotations.csv:72" below `root`; and `problem`. Values of `numbers` are finite. Raises ValueError where
     the whole file cannot be read, or names a file outside its folder.
     """
-    text, name = utf8_text(path), path.relative_to(root).as_posix()
+    header, rows = read_cells(path, root, ",".join(columns))
+    header = [normalize_name(cell).casefold() for cell in header]
+    check_columns(header, columns, path)
     wanted = [*columns, *optional]
-    delimiter = max(DELIMITERS, key=io.StringIO(text, newline="").readline().count)
-    reader, rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), []
-    try:
-        header = [normalize_name(cell).casefold() for cell in next(reader, [])]
-        check_columns(header, columns, path)
-        if twice := [column for column in wanted if header.count(column) > 1]:
-            raise ValueError(f"{path} has the column {twice[0]} twice. Expected it once. Remove one of the two.")
-        for cells in reader:
-            row = dict(zip(header, cells, strict=False))
-            if any(cell.strip() for cell in cells):
-                source = f"{name}:{reader.line_num}"
-                problem = _row_problem(source, row, columns, len(cells) - len(header))
-                rows.append([*(row.get(each, "") for each in wanted), source, problem, delimiter.join(cells)])
-    except csv.Error as error:
-        raise ValueError(
-            f"Row {name}:{reader.line_num} cannot be divided into cells: {error}. Expected {','.join(columns)}, and a "
-            "closing quote for every opening one. Fix the CSV."
-        ) from None
-    table = pd.DataFrame(rows, columns=[*wanted, "source", "problem", "text"], dtype=str)
+    if twice := [column for column in wanted if header.count(column) > 1]:
+        raise ValueError(f"{path} has the column {twice[0]} twice. Expected it once. Remove one of the two.")
+    table = []
+    for source, cells, text in rows:
+        row = dict(zip(header, cells, strict=False))
+        if leaves_folder(row.get(columns[0], "")):
+            raise ValueError(
+                f"Row {source} names {row[columns[0]]!r}, outside the folder of the CSV. Expected one below."
+            )
+        problem = row_problem({column: row.get(column, "") for column in columns}, len(cells) - len(header))
+        table.append([*(row.get(each, "") for each in wanted), source, problem, text])
+    table = pd.DataFrame(table, columns=[*wanted, "source", "problem", "text"], dtype=str)
     for column in numbers:
         is_no_number = ~np.isfinite(pd.to_numeric(table[column], errors="coerce").astype(float)) & is_usable(table)
         is_no_number &= (table[column] != "") | (column in columns)
@@ -56,6 +52,27 @@ def read_user_csv(
     table.loc[has_problem, "problem"] = [*map(bad_row, table["text"][has_problem], table["problem"][has_problem])]
     refuse_mostly_bad(table)
     return table.drop(columns="text")
+
+
+def read_cells(path: Path, root: Path, expected: str) -> tuple[list[str], list[Row]]:
+    """Return the header of a CSV and its rows that are not blank: source, cells, and the text of the row.
+
+    Raises ValueError where the file is not UTF-8, or a row cannot be divided into cells.
+    """
+    text, name = utf8_text(path), path.relative_to(root).as_posix()
+    delimiter = max(DELIMITERS, key=io.StringIO(text, newline="").readline().count)
+    reader, rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), []
+    try:
+        header = next(reader, [])
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append((f"{name}:{reader.line_num}", cells, delimiter.join(cells)))
+    except csv.Error as error:
+        raise ValueError(
+            f"Row {name}:{reader.line_num} cannot be divided into cells: {error}. Expected {expected}, and a closing "
+            "quote for every opening one. Fix the CSV."
+        ) from None
+    return header, rows
 
 
 def find_named_images(folder: Path, names: Sequence[str], images: list[Path]) -> list[Path]:
@@ -77,12 +94,10 @@ def utf8_text(path: Path) -> str:
     return text
 
 
-def _row_problem(source: str, row: dict[str, str], columns: list[str], num_extra: int) -> str:
-    """Return "", or why a row is bad; raise ValueError where its file is outside the folder."""
-    if leaves_folder(row.get(columns[0], "")):
-        raise ValueError(f"Row {source} names {row[columns[0]]!r}, outside the folder of the CSV. Expected one below.")
-    if missing := [column for column in columns if not row.get(column, "").strip()]:
-        return f"lacks its {missing[0]}, expected {','.join(columns)}"
+def row_problem(needed: dict[str, str], num_extra: int) -> str:
+    """Return "", or why a row is bad: a needed cell is empty, or there are more cells than columns."""
+    if missing := [column for column, cell in needed.items() if not cell.strip()]:
+        return f"lacks its {missing[0]}, expected {','.join(needed)}"
     return (
         f"has {num_extra} cells more than the header; put names with commas in double quotes" if num_extra > 0 else ""
     )

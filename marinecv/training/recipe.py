@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
+from marinecv import choices
 from marinecv.choices import SPLIT_BY, CacheDtype, ClassLevel, FrameOrder, ImagesWithoutBoxes, JitCompile, LabelRule
 from marinecv.inputs.spec import NONE, Augmentation, ImageSpec, Reach
 from marinecv.schema import Count, Fraction, Positive, Rate, Seed, Size, build, check_choice, checked_dataclass, convert
@@ -29,6 +30,7 @@ class DataConfig:
         images_without_boxes: images without a box: `"skip"` them, or `"empty"` makes them a class.
         class_level: which level of nested class folders is the class, `"first"` or `"leaf"`; empty: by their names.
         merge_case: merge classes whose names differ only in case.
+        columns: of a table of images, what a column holds -> its name, such as `{"class": "Species"}`.
         split_by: `"published"`, `"random"`, `"stratified"`, `"grouped"` or a CSV of splits; None: as the data has it.
         fractions: of train, validation and test, if they are not published.
         frame_order: frames belong together by `"number"` in the file name, `"time"` or `"none"`; None: the best there
@@ -51,6 +53,7 @@ class DataConfig:
     images_without_boxes: ImagesWithoutBoxes = "skip"
     class_level: ClassLevel = ""
     merge_case: bool = False
+    columns: dict[str, str] = field(default_factory=dict)
     split_by: str | None = None
     fractions: tuple[float, ...] = (0.7, 0.15, 0.15)
     frame_order: FrameOrder = None
@@ -75,6 +78,11 @@ class DataConfig:
                 raise ValueError(f"{name} is for whole photographs, and crops={self.crops}. Leave out one of both.")
         if not str(self.split_by).endswith(".csv") and "-" not in str(self.split_by):  # the names of saved splits
             check_choice((*SPLIT_BY, None), split_by=self.split_by)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How files are read: arguments of `find_data`, and fields of `Manifest`."""
+        return {name: getattr(self, name) for name in choices.READING}
 
     @classmethod
     def of(cls, run: "Run") -> "DataConfig":

@@ -154,7 +154,7 @@ def evaluate(
         Recipe.of(run)  # ValueError where the run has none to train by
     catalog, source_text = run.catalog, ""
     if data is not None:
-        choice = DataConfig.of(run)
+        choice = replace(DataConfig.of(run), columns={})  # those of the run's own table
         other = {"split_by": None, "boxes": None, **reading_options}
         source, choice = source_of(data, choice, log), replace(choice, **other)
         catalog = other_images(source, choice, run.class_names, split, seed, log, run.demonstration)

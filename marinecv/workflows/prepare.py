@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from marinecv.audit.pairs import find_pairs
-from marinecv.choices import FITTED_SPLITS, RANDOM_SPLITS, SPLITS, WEIGHTS
+from marinecv.choices import FITTED_SPLITS, RANDOM_SPLITS, READING, SPLITS, WEIGHTS
 from marinecv.console import Log
 from marinecv.data.accounting import reading_lines
 from marinecv.data.attributes import read_attributes
@@ -227,14 +227,14 @@ def read_data(
     first = recipes[0]
     choice = data_choice(first, changes)
     source = source_of(data, choice, log)
-    reading = {name: getattr(choice, name) for name in ("class_level", "merge_case") if f"data.{name}" in changes}
+    reading = {name: value for name, value in choice.reading.items() if f"data.{name}" in changes}
     manifest = replace(source.manifest, **reading)
     if manifest.root and manifest != source.manifest:  # found before the changes were known
         source = Source(manifest)
     if manifest.name != choice.name:  # other images are not split as the recipe's own
         default = {"split_by": None, "fractions": DataConfig.fractions, "boxes": None}
         choice = replace(choice, **{name: value for name, value in default.items() if f"data.{name}" not in changes})
-    reading = ("name", "class_level", "merge_case", "demonstration")
+    reading = ("name", *READING, "demonstration")
     choice = replace(choice, **{name: getattr(manifest, name) for name in reading})
     catalog, seed = source.read(choice, log), with_changes(first, changes).training.seed
     for line in reading_lines(manifest, catalog):

@@ -167,6 +167,5 @@ def recipes_of_report(report: str, words: Sequence[str] | None, log: Log) -> lis
 def images_of_report(data: Data, choice: DataConfig, log: Log) -> Source:
     """Find the images of a recipe, in a folder or by its name; no drawn images take their place."""
     if data is None or (isinstance(data, (str, os.PathLike)) and not names_data_set(data)):
-        reading = {"class_level": choice.class_level, "merge_case": choice.merge_case}
-        return Source(find_data(choice.name, data, log=log, **reading))
+        return Source(find_data(choice.name, data, log=log, **choice.reading))
     return source_of(data, choice, log)

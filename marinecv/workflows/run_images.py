@@ -73,8 +73,7 @@ def data_of(run: Run, log: Log) -> Manifest | None:
     root = max(set(roots), key=roots.count)
     if not Path(root).is_dir():
         return None
-    reading = {"class_level": choice.class_level or None, "merge_case": choice.merge_case}
-    return find_data(choice.name if names_data_set(choice.name) else None, root, log=log, **reading)
+    return find_data(choice.name if names_data_set(choice.name) else None, root, log=log, **choice.reading)
 
 
 def boxes_of(run: Run, log: Log) -> pd.DataFrame | None:

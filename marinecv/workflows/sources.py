@@ -50,7 +50,7 @@ def source_of(data: Data, choice: DataConfig, log: Log) -> Source:
         return Source(Manifest(name=CATALOG, layout="folders"), as_catalog(data))
     if isinstance(data, Manifest):
         return Source(data)
-    reading = {"log": log, "class_level": choice.class_level or None, "merge_case": choice.merge_case}
+    reading = {"log": log, **choice.reading}
     if data is None:
         return Source(find_data(default=choice.name, **reading))
     is_there = os.path.exists(os.path.expanduser(data))

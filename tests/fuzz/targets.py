@@ -148,7 +148,7 @@ def _data_set(name: str, file: str, layout: str) -> None:
 
 
 _data_set("roboflow_csv", "roboflow/train/_annotations.csv", "roboflow")
-_data_set("labels_csv", "listed/labels.csv", "labels_csv")
+_data_set("labels_csv", "listed/labels.csv", "table")
 _data_set("yolo_label", "yolo/train/labels/a.txt", "yolo")
 _data_set("data_yaml", "named/data.yaml", "yolo")
 

@@ -21,6 +21,7 @@ class Reader:
     class_from_boxes: bool = False  # the boxes of an image decide its class; else `read` returns it
     class_order: Callable = lambda manifest: []  # class names in the order of the data, if they have one
     tables: Callable = lambda manifest: []  # files that are read beside the images, whether or not they exist
+    takes_columns: Callable[[Path], bool] | None = None  # whether a folder has a table whose columns a manifest names
     notes: Callable = lambda manifest: []  # sentences on what the files name and lack
     sentence: Callable = lambda manifest, images: ""  # how the images were read, where that was a choice
     facts: Callable[[Path], dict] = lambda root: {}  # fields of the manifest that a folder states

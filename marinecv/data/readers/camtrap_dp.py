@@ -198,7 +198,7 @@ def _paths(root: Path, name: str) -> list[Path]:
     for path in paths:
         if "://" in path or leaves_folder(path) or not path.lower().endswith((".csv", ".csv.gz")):
             raise ValueError(
-                f"The {name} of {root / PACKAGE} are in {path!r:.200}. Expected .csv or .csv.gz files below its folder. "
+                f"The {name} of {root / PACKAGE} are in {path!r:.200}. Expected .csv or .csv.gz files beside it. "
                 "Download or convert them, and name them in the package."
             )
         if not (root / path).is_file():

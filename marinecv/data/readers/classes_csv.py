@@ -1,0 +1,69 @@
+"""Read Roboflow's multi-class layout with one class an image: `_classes.csv` beside the images, a column a class."""
+
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from marinecv.data.annotations import Labeled, decisions_sentence, tables_of
+from marinecv.data.boxes import bad_row
+from marinecv.data.layouts import split_folders
+from marinecv.data.manifests import Manifest
+from marinecv.data.names import normalize_name, normalize_path
+from marinecv.data.readers import Reader
+from marinecv.data.user_csv import read_cells, row_problem
+from marinecv.schema import names
+
+CLASSES = "_classes.csv"
+UNNAMED = f"no row of a {CLASSES} names it"
+NO_CLASS = f"{CLASSES} gives it no class"
+
+
+def read_classes_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return images (`IMAGE_COLUMNS`) and an empty boxes table.
+
+    Versions that Roboflow made of one image share a `group`, the name before `.rf.`. Images of no class, of several, or
+    in no row are rows with a problem. Raises ValueError where more than half of the
+    images with a class have several.
+    """
+    root, records = manifest.root, []
+    for split, table in _tables(root).items():
+        header, rows = read_cells(table, root, "filename and a column a class")
+        filename, *classes = [normalize_name(cell) for cell in header] or [""]
+        if filename.casefold() != "filename" or not names(classes, f"The classes of {table}"):
+            raise ValueError(f"{table} begins with {','.join(header)!r:.80}. Expected filename, then a column a class.")
+        for source, cells, text in rows:
+            name, *marks = map(str.strip, cells)
+            problem = row_problem({"filename": name}, len(cells) - len(header))
+            if len(marks) < len(classes) or not {*marks} <= {"0", "1"}:
+                problem = problem or "expected 0 or 1 for each class"
+            of_image = [each for each, mark in zip(classes, marks, strict=False) if mark == "1"]
+            if not problem and len(of_image) != 1:
+                problem = f"names several classes: {', '.join(of_image)}" if of_image else NO_CLASS
+            elif problem:
+                problem = bad_row(text, problem)
+            class_name = "" if problem else of_image[0]
+            group = PurePosixPath(normalize_path(name)).name.partition(".rf.")[0] if ".rf." in name else ""
+            labels = {"split": split, "class_name": class_name, "group": group, "problem": problem}
+            records.append(Labeled(name=name, folder=table.parent, source=source, **labels))
+    several = sum(record.problem.startswith("names several") for record in records)
+    if several > sum(bool(record.class_name) for record in records):
+        raise ValueError(
+            f"{several} of {len(records)} rows of {CLASSES} below {root} have several classes. Expected one class an "
+            "image: labels of several classes are not read. Draw boxes, or export one class an image."
+        )
+    return tables_of(root, records, unnamed=UNNAMED)
+
+
+def _tables(root: Path) -> dict[str, Path]:
+    tables = {split: folder / CLASSES for split, folder in {"": root, **split_folders(root)}.items()}
+    return {split: table for split, table in tables.items() if table.is_file()}
+
+
+READER = Reader(
+    rank=1,
+    detects=lambda root: bool(_tables(root)),
+    read=read_classes_csv,
+    holds=f"{CLASSES} (here or in train/, valid/, test/)",
+    tables=lambda manifest: [*_tables(manifest.root).values()],
+    sentence=decisions_sentence,
+)

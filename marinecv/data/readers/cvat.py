@@ -1,0 +1,147 @@
+"""Read CVAT for images 1.1: one or several XML files of images with tags, boxes and other shapes."""
+
+import re
+from dataclasses import replace
+from math import cos, radians, sin
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import pandas as pd
+
+from marinecv.data.annotations import Box, Labeled, box_of, decisions_sentence, read_xml, tables_of, text_of
+from marinecv.data.formats import printable
+from marinecv.data.layouts import folder_splits, image_files
+from marinecv.data.manifests import Manifest
+from marinecv.data.readers import Reader
+
+SPECIES = "species"  # the attribute that is the class where every shape has it
+_ROOT_TAG, _HEAD_BYTES = re.compile(rb"<annotations[\s>]"), 4096
+_BOX, _MASK = ("xtl", "ytl", "xbr", "ybr"), ("left", "top", "width", "height")
+
+
+def read_cvat(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners in pixels).
+
+    A tag is the class of its image, unless boxes refute it. Of polygons, masks and turned boxes the bounding box is
+    taken; other shapes are boxes with a problem. Classes are labels, or the attribute `species` where every box has it.
+    A `subset` that is named after a split is one. Raises ValueError for tracks, which are of a video.
+    """
+    root, records, decisions = manifest.root, [], []
+    paths = image_files(root, deep=True)
+    files = [path.relative_to(root).as_posix() for path in paths]
+    names = {file.rpartition(".")[0]: file for file in files} | {file: file for file in files}  # of frames: no suffix
+    images = [(path, image) for path in _files(root) for image in _image_elements(path)]
+    shapes = [shape for _, image in images for shape in image if shape.tag != "tag"]
+    with_species = sum(bool(_species(shape)) for shape in shapes)
+    class_of = _species if shapes and with_species == len(shapes) else _label
+    if with_species:
+        classes = "labels, as some boxes lack the" if class_of is _label else "the"
+        decisions.append(f"The classes of boxes are {classes} attribute {SPECIES!r} ({with_species} of {len(shapes)}).")
+    subsets = {image.get("subset", "") for _, image in images}
+    splits = folder_splits(subsets)
+    if others := sorted(subsets - splits.keys() - {"", "default"}):
+        decisions.append(f"Subsets that are no split: {', '.join(map(text_of, others))}.")
+    for path, image in images:
+        name, subset = image.get("name", ""), image.get("subset", "")
+        tags = sorted({_species(tag) or _label(tag) for tag in image.iter("tag")})
+        source = f"{printable(path.name)}:image {image.get('id', '')}"
+        places = (f"images/{subset}/{name}", f"{subset}/{name}", f"images/{name}")
+        records.append(
+            Labeled(
+                name=next((names[place] for place in places if place in names), name),
+                folder=root,
+                source=source,
+                split=splits.get(subset, ""),
+                class_name=tags[0] if tags else "",
+                size=_size(image),
+                boxes=tuple(_box(shape, class_of(shape), source) for shape in image if shape.tag != "tag"),
+                problem=f"has the tags {' and '.join(tags)}, expected one" if len(tags) > 1 else "",
+            )
+        )
+    if refuted_classes(records):
+        records = [replace(record, class_name="", problem="") for record in records]
+        decisions.append("Tags are no classes here, because some differ from the boxes of their image.")
+    images, boxes = tables_of(root, records, paths, unnamed="no <image> of CVAT names it")
+    images.attrs["decisions"] += decisions
+    return images, boxes
+
+
+def _files(root: Path) -> list[Path]:
+    """Return the XML files of a folder that hold annotations of CVAT."""
+    paths = sorted(path for path in root.glob("*") if path.suffix.lower() == ".xml" and path.is_file())
+    heads = {}
+    for path in paths:
+        with open(path, "rb") as file:
+            heads[path] = file.read(_HEAD_BYTES)
+    return [path for path, head in heads.items() if _ROOT_TAG.search(head)]
+
+
+def refuted_classes(records: list[Labeled]) -> bool:
+    """Return whether some image has another class than all its boxes, or several: then "night" is no species."""
+    classes = [(record, {box.class_name for box in record.boxes if not box.problem}) for record in records]
+    return any(
+        record.problem or record.class_name not in of_boxes
+        for record, of_boxes in classes
+        if record.class_name and of_boxes
+    )
+
+
+def _image_elements(path: Path) -> list[Element]:
+    tree = read_xml(path)
+    if tree.find("track") is not None:
+        raise ValueError(
+            f"{path} has tracks, of a video, which are not read. Expected images: export the task of CVAT as "
+            '"CVAT for images 1.1".'
+        )
+    return tree.findall("image")
+
+
+def _label(shape: Element) -> str:
+    return text_of(shape.get("label"))
+
+
+def _species(shape: Element) -> str:
+    values = (each.text for each in shape.iter("attribute") if text_of(each.get("name")).casefold() == SPECIES)
+    return text_of(next(values, None))
+
+
+def _box(shape: Element, class_name: str, source: str) -> Box:
+    """Return the bounding box of a shape; a box is turned clockwise about its center."""
+    if shape.tag == "polygon":
+        points = [point.split(",") for point in shape.get("points", "").split(";")]
+        try:
+            x, y = ([float(number) for number in axis] for axis in zip(*points, strict=True))
+            numbers = [min(x), min(y), max(x), max(y)]
+        except ValueError:
+            numbers = [shape.get("points")]
+        return box_of(class_name, numbers, source)
+    if shape.tag == "mask":
+        return box_of(class_name, [shape.get(name) for name in _MASK], source, xywh=True)
+    box = box_of(class_name, [shape.get(name) for name in _BOX] if shape.tag == "box" else [shape.tag], source)
+    try:
+        angle = radians(float(shape.get("rotation", 0)))
+    except ValueError:
+        return box_of(class_name, [f"rotation {shape.get('rotation')}"], source)
+    left, top, right, bottom = box.corners
+    width, height = abs(right - left), abs(bottom - top)
+    half_width = (abs(width * cos(angle)) + abs(height * sin(angle))) / 2
+    half_height = (abs(width * sin(angle)) + abs(height * cos(angle))) / 2
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return replace(box, corners=(x - half_width, y - half_height, x + half_width, y + half_height)) if angle else box
+
+
+def _size(image: Element) -> tuple[int, int] | None:
+    try:
+        return int(image.get("width", "")), int(image.get("height", ""))
+    except ValueError:
+        return None
+
+
+READER = Reader(
+    detects=lambda root: bool(_files(root)),
+    read=read_cvat,
+    holds="annotations.xml of CVAT for images",
+    class_from_boxes=True,
+    tables=lambda manifest: _files(manifest.root),
+    sentence=decisions_sentence,
+)

@@ -1,0 +1,257 @@
+"""Read a table beside the images: a CSV, TSV or XLSX whose header has a column of files and one of classes."""
+
+import csv
+import io
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import pandas as pd
+
+from marinecv.data.annotations import Labeled, decisions_sentence, tables_of, text_of
+from marinecv.data.boxes import bad_row, refuse_mostly_bad
+from marinecv.data.formats import printable
+from marinecv.data.layouts import HIDDEN_PREFIXES
+from marinecv.data.manifests import Manifest
+from marinecv.data.names import normalize_name, normalize_path
+from marinecv.data.readers import Reader
+from marinecv.data.splits.split_catalog import known_splits
+from marinecv.data.user_csv import DELIMITERS, Row, read_cells, row_problem
+from marinecv.schema import check_choice
+
+LABELS, OWN = "labels", "labels.csv"  # the name of a table that goes before others; that of our own form
+SUFFIXES = (".csv", ".tsv", ".xlsx")
+COLUMN_NAMES = {  # what a column holds -> its usual names, as `column_key` returns them
+    "file": ("file", "filepath", "filename", "image", "path"),
+    "class": ("class", "label", "species", "scientificname", "commonname", "category"),
+    "split": ("split", "set", "subset"),
+    "site": ("site", "station", "placename", "locationid", "deploymentid", "location"),
+    "camera": ("camera", "cameraid"),
+    "datetime": ("datetime", "timestamp", "datetimeoriginal"),
+    "date": ("date",),
+    "time": ("time",),
+    "sequence": ("sequence", "sequenceid", "seqid", "eventid", "burst"),
+    "folder": ("relativepath",),
+}
+WILDLIFE_INSIGHTS = {"deploymentid", "filename", "commonname", "genus", "species"}
+NOT_CLASSES = ("cv needed", "cv failed", "no cv result")  # of Wildlife Insights
+BOXES = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"bboxx", "bboxy"})
+MAX_UNPACKED_BYTES = 2**30
+_HEAD_BYTES = 2**16
+_DATE = re.compile(  # of day, month and year, or of month, day and year
+    r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})[ T]+(\d{1,2}):(\d\d)(?::(\d\d))?(?: ?([AP]M))?", re.IGNORECASE
+)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NAMED_MONTH = re.compile(rf"(\d{{1,2}})-({'|'.join(_MONTHS)})-(\d{{4}})(?= )", re.IGNORECASE)  # of Timelapse
+
+
+def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return images (`IMAGE_COLUMNS`, then `PLACE_COLUMNS`) and an empty boxes table.
+
+    `columns` of the manifest name columns, the usual names of `COLUMN_NAMES` the others. The `group` of an image is its
+    site and camera, else its sequence; without such columns its first sub-folder. Images that no row names, those of
+    several classes, and rows that cannot be read or whose file is absent are rows with a problem; in a labels.csv a
+    file that is named again is an error.
+    """
+    root, table = manifest.root, _find_table(manifest.root, manifest.columns)
+    header, rows = _read_rows(table, root)
+    keys, is_own = [*map(column_key, header)], table.name == OWN
+    key_of, unlabeled = _choose_columns(table, header, manifest.columns), f"no class in {table.name}"
+    is_insights = {*keys} >= WILDLIFE_INSIGHTS and "class" not in manifest.columns
+    all_cells = [{key: cell.strip() for key, cell in zip(keys, cells, strict=False)} for _, cells, _ in rows]
+    values = [{name: cells.get(key_of.get(name), "") for name in COLUMN_NAMES} for cells in all_cells]
+    texts = [row["datetime"] or f"{row['date']} {row['time']}".strip() for row in values]
+    times = _iso_dates([_NAMED_MONTH.sub(_iso_day, text) for text in texts], table)
+    sources = pd.Series([source for source, *_ in rows], dtype=str)
+    splits = known_splits(pd.Series([row["split"] for row in values], dtype=str), sources)
+    records, seen = [], set()
+    for number, (source, cells, text) in enumerate(rows):
+        row, camera = values[number], "/".join(filter(None, (values[number]["site"], values[number]["camera"])))
+        class_name = _insights_class(all_cells[number]) if is_insights else row["class"]
+        name = "/".join(filter(None, (row["site" if is_insights else "folder"], row["file"])))
+        if is_own and (not name or normalize_path(name) in seen):
+            what = f"{name} again" if name else "no file"
+            raise ValueError(f"Row {source} names {what}. Expected one row an image. Fix the CSV.")
+        seen.add(normalize_path(name))
+        needed = {"file": row["file"], **({"class": class_name} if is_own else {})}
+        problem = row_problem(needed, len(cells) - len(header))
+        records.append(
+            Labeled(
+                name=name,
+                folder=root,
+                source=source,
+                split=splits[number],
+                class_name=class_name,
+                group=camera or row["sequence"],
+                camera=camera,
+                sequence=row["sequence"],
+                taken_at=times[number],
+                problem=bad_row(text, problem) if problem else "" if class_name else unlabeled,
+            )
+        )
+    problems = pd.DataFrame({"problem": [record.problem for record in records], "source": sources}, dtype=str)
+    refuse_mostly_bad(problems)
+    images, boxes = tables_of(root, records, unnamed=unlabeled)
+    if not {"site", "camera", "sequence"} & key_of.keys():
+        images["group"] = [normalize_name(name.partition("/")[0]) if "/" in name else "" for name in images["image_id"]]
+    used = {name: header[keys.index(key)] for name, key in key_of.items()}
+    if not is_own or {*used} - {"file", "class", "split"}:
+        words = ", ".join(f"{name}={column}" for name, column in used.items())
+        images.attrs["decisions"].insert(0, f"Columns of {table.name}: {words}.")
+    return images, boxes
+
+
+def column_key(name: str) -> str:
+    """Return the name of a column without case, blanks and underscores."""
+    return re.sub(r"[\s_]", "", normalize_name(name)).casefold()
+
+
+def _table_files(root: Path) -> list[Path]:
+    files = sorted(path for path in root.glob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return [path for path in files if not path.name.startswith((*HIDDEN_PREFIXES, "~$"))]  # the lock of a spreadsheet
+
+
+def _candidates(root: Path, columns: Mapping[str, str]) -> list[Path]:
+    """Return the tables of a folder that may name the classes of images: that called `LABELS`, else by their header."""
+    files = _table_files(root)
+    own = [path for path in files if path.stem == LABELS]
+    if columns:
+        wanted = {*map(column_key, columns.values())}
+        found = [path for path in files if wanted <= {*map(column_key, _header(path))}] or files
+        return [path for path in found if path in own] or found
+    return own or [path for path in files if _has_labels({*map(column_key, _header(path))})]
+
+
+def _has_labels(keys: set[str]) -> bool:
+    has_both = all(keys & {*COLUMN_NAMES[name]} for name in ("file", "class"))
+    return has_both and not any(keys >= corners for corners in BOXES)
+
+
+def _find_table(root: Path, columns: Mapping[str, str]) -> Path:
+    found = _candidates(root, columns)
+    if len(found) != 1:
+        raise ValueError(
+            f"{root} has {len(found)} tables that may name the classes of images: "
+            f"{', '.join(printable(path.name) for path in found) or 'none'}. Expected one. Call it {OWN}, or move the "
+            "others away."
+        )
+    return found[0]
+
+
+def _header(path: Path) -> list[str]:
+    """Return the header of a table, as far as it can be read."""
+    if path.suffix.lower() == ".xlsx":
+        try:
+            return next(_sheet(path), [])
+        except ValueError:
+            return []
+    with open(path, "rb") as file:
+        line = io.StringIO(file.read(_HEAD_BYTES).decode("utf-8-sig", "replace"), newline="").readline()
+    return next(csv.reader([line], delimiter=max(DELIMITERS, key=line.count)), [])
+
+
+def _read_rows(path: Path, root: Path) -> tuple[list[str], list[Row]]:
+    if path.suffix.lower() != ".xlsx":
+        return read_cells(path, root, "a column of files and one of classes")
+    header, *rows = [*_sheet(path)] or [[]]
+    numbered = [(f"{path.relative_to(root).as_posix()}:{number}", row) for number, row in enumerate(rows, start=2)]
+    return header, [(source, row, ",".join(row)) for source, row in numbered if any(row)]
+
+
+def _sheet(path: Path) -> Iterator[list[str]]:
+    """Yield the rows of the first sheet of an XLSX as text, of a formula its value."""
+    try:
+        from openpyxl import load_workbook
+    except ImportError:
+        raise ValueError(
+            f"{path} needs openpyxl: pip install 'marinecv[tables]'. Or save the sheet as {OWN}."
+        ) from None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (size := sum(entry.file_size for entry in archive.infolist())) > MAX_UNPACKED_BYTES:
+                raise ValueError(f"unpacked it has {size:,} bytes, more than {MAX_UNPACKED_BYTES:,}")
+        with warnings.catch_warnings(action="ignore"):  # of styles and extensions, which hold no values
+            book = load_workbook(path, read_only=True, data_only=True)
+            with closing(book):
+                sheet = book.worksheets[0]
+                sheet.reset_dimensions()  # some programs state wrong ones
+                for row in sheet.iter_rows(values_only=True):
+                    cells = [*map(text_of, row)]
+                    while cells and not cells[-1]:
+                        cells.pop()
+                    yield cells
+    except Exception as error:  # a damaged zip or XML raises many kinds
+        raise ValueError(f"{path} is no XLSX that can be read: {error}. Save the sheet as {OWN}.") from error
+
+
+def _choose_columns(table: Path, header: list[str], named: Mapping[str, str]) -> dict[str, str]:
+    """Return which columns are there: name of `COLUMN_NAMES` -> key of the column."""
+    for name in named:
+        check_choice(COLUMN_NAMES, columns=name)
+    keys, found_in = [*map(column_key, header)], f"Found in {table}: {', '.join(header) or 'nothing'}."
+    chosen = {name: column_key(column) for name, column in named.items()}
+    if {*keys} >= WILDLIFE_INSIGHTS:
+        chosen = {"class": "commonname"} | chosen
+    for name, usual in COLUMN_NAMES.items():
+        found = [key for key in usual if key in keys]
+        if name in ("file", "class") and name not in chosen and len(found) > 1 and found[0] != name:
+            words = [header[keys.index(key)] for key in found]
+            raise ValueError(
+                f"The column of the {name} could be {' or '.join(words)}. {found_in} Choose one, such as "
+                f'columns={{"{name}": "{words[0]}"}}.'
+            )
+        if found:
+            chosen.setdefault(name, found[0])
+    for name, key in {"file": "", "class": "", **chosen}.items():
+        if keys.count(key) != 1:
+            column = repr(named.get(name, key)) if key else f"of the {name}"
+            raise ValueError(
+                f"There are {keys.count(key)} columns {column}. {found_in} Expected one. "
+                f'Name it with columns={{"{name}": "{header[0] if header else "..."}"}}.'
+            )
+    return chosen
+
+
+def _insights_class(row: Mapping[str, str]) -> str:
+    """Return the class of a row of Wildlife Insights, "" where nobody has named one or `is_blank` contradicts it."""
+    name = row.get("commonname") or " ".join(filter(None, (row.get("genus"), row.get("species"))))
+    is_refuted = row.get("isblank") in ("1", "true") and name.casefold() != "blank"
+    return "" if is_refuted or name.casefold() in NOT_CLASSES else name
+
+
+def _iso_dates(texts: list[str], table: Path) -> list[str]:
+    """Return times whose date is ISO where it was day, month and year; raise ValueError where it is not clear which."""
+    matches = [_DATE.fullmatch(text) for text in texts]
+    firsts, seconds = ([int(match[group]) for match in matches if match] for group in (1, 3))
+    day_first = max(firsts, default=0) > 12
+    if firsts and day_first == (max(seconds) > 12):
+        raise ValueError(
+            f"The dates of {table}, such as {next(filter(None, matches))[0]!r}, could be day/month or month/day. "
+            "Expected ISO dates, such as 2024-11-03 18:22:40. Write the column so."
+        )
+    return [_iso_date(match, day_first) if match else text for text, match in zip(texts, matches, strict=True)]
+
+
+def _iso_date(match: re.Match, day_first: bool) -> str:
+    day, month = (match[1], match[3]) if day_first else (match[3], match[1])
+    hour, minute, second, half = int(match[5]), match[6], match[7] or "00", (match[8] or "").upper()
+    hour = hour % 12 + 12 * (half == "PM") if half else hour
+    return f"{match[4]}-{month:0>2}-{day:0>2} {hour:02}:{minute}:{second}"
+
+
+def _iso_day(match: re.Match) -> str:
+    return f"{match[3]}-{_MONTHS.index(match[2].lower()) + 1:02}-{match[1]:0>2}"
+
+
+READER = Reader(
+    rank=4,
+    detects=lambda root: bool(_candidates(root, {})),
+    read=read_table,
+    holds="labels.csv with columns file,class, or another .csv, .tsv or .xlsx with such columns",
+    tables=lambda manifest: [_find_table(manifest.root, manifest.columns)],
+    takes_columns=lambda root: bool(_table_files(root)),
+    sentence=decisions_sentence,
+)
