@@ -304,6 +304,8 @@ def test_what_cannot_act_with_crops_is_said(run_of_crops, finished_run, shared_t
     catalog, choice = photos_table("a.jpg"), mcv.DataConfig(name="a", crops=0.1)
     with pytest.raises(ValueError, match=r"Expected what crop_catalog\(catalog, boxes\) returns"):
         cropped(catalog, mcv.Manifest(name="catalog", layout="folders"), choice, print)
+    with pytest.raises(ValueError, match="These images are crops. State their margin"):
+        mcv.train(many_crops(), "aquarium_four_conv", log=None)
     for name in ("eel", "ray"):
         (tmp_path / "plain" / name).mkdir(parents=True)
         draw_image(name, 3).save(tmp_path / "plain" / name / "a.jpg")

@@ -340,6 +340,8 @@ def recipe_warnings(recipe: Recipe) -> list[str]:
         warnings.append(f"lr_patience={training.lr_patience} never acts: {why}. Set it below early_stop_patience.")
     if not is_cosine and training.lr_factor >= 1:
         warnings.append(f"lr_factor={training.lr_factor} does not lower the learning rate. Set it below 1.")
+    if recipe.data.min_confidence != DataConfig.min_confidence and not recipe.data.boxes:
+        warnings.append("min_confidence never acts: it is of the detections of a file. Name that with boxes=.")
     if (training.augmentation or NONE).mixes and training.batch_size == 1:
         warnings.append("mixup and cutmix never act: a batch has one image. Set batch_size above 1.")
     if training.class_weights and training.balanced:

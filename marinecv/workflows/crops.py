@@ -29,6 +29,8 @@ def cropped(catalog: pd.DataFrame, manifest: Manifest, choice: DataConfig, log: 
 
     Detections have no class: their crops have that of the image. Raises ValueError where there are no boxes.
     """
+    if choice.crops is None and is_of_crops(catalog):
+        raise ValueError("These images are crops. State their margin with crops=0.1, so that others are cropped alike.")
     if choice.crops is None or is_of_crops(catalog):
         return catalog
     if not manifest.root:
@@ -67,8 +69,8 @@ def crops_line(crops: pd.DataFrame, margin: float) -> str:
     photos, rows = photos_of(crops), usable(crops)
     whole, boxless = (rows["box"] == "").sum(), (~is_usable(photos)).sum()
     line = f"{len(rows) - whole} crops of {len(photos) - whole - boxless} photographs, with a margin of {margin:g}"
-    line += f"; {whole} whole photographs without a box" if whole else ""
-    return line + (f"; {boxless} photographs without a usable crop are left out" if boxless else "")
+    line += f"; {whole} used whole" if whole else ""
+    return line + (f"; {boxless} without a usable crop" if boxless else "")
 
 
 def write_photo_predictions(run: Run, predictions: pd.DataFrame, folder: Path) -> None:
