@@ -186,6 +186,8 @@ def test_pairs_of_photographs_group_and_leave_out_their_crops():
     pairs = pairs_of(("p02.jpg", "p05.jpg"), ("p05.jpg", "p23.jpg"))
     grouped = group_catalog(crops, pairs).set_index("photo")["group"]
     assert set(grouped[["p02.jpg", "p05.jpg", "p23.jpg"]]) == {"p02.jpg"} and grouped.nunique() == 28
+    again = photos_of(group_catalog(crops, pairs)).set_index("image_id")["group"]
+    assert again.value_counts().to_dict() == {"": 27, "p02.jpg": 3}
     assert related_in_train(crops, pairs)["image_id"].tolist() == ["p23.jpg"]
     out = leave_out_duplicates(crops, pairs)
     assert set(out["photo"][out["problem"] != ""]) == {"p05.jpg"} and (out["problem"] != "").sum() == 3

@@ -30,7 +30,8 @@ def photos_of(catalog: pd.DataFrame) -> pd.DataFrame:
     catalog = as_catalog(catalog).reset_index(drop=True)
     first_usable = (~is_usable(catalog)).sort_values(kind="stable").index
     crops = catalog.loc[first_usable].drop_duplicates("photo").sort_index().reset_index(drop=True)
-    group = crops["group"].mask(crops["group"] == crops["photo"], "")
+    is_alone = (crops["group"] == crops["photo"]) & ~crops["group"].duplicated(keep=False)
+    group = crops["group"].mask(is_alone, "")
     photos = {"image_id": crops["photo"], "class_name": crops["photo_class"], "group": group, "width": 0, "height": 0}
     photos["path"] = [photo_and_box(path)[0] for path in crops["path"]]
     return crops.assign(**photos).drop(columns=CROP_COLUMNS)
