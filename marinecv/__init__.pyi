@@ -23,6 +23,7 @@ from marinecv.data.manifests import load_manifest as load_manifest, Manifest as 
 from marinecv.data.user_catalog import catalog_of as catalog_of
 from marinecv.data.catalog import read_boxes as read_boxes, read_catalog as read_catalog
 from marinecv.data.catalog import class_names_of as class_names_of
+from marinecv.data.crops import crop_catalog as crop_catalog
 from marinecv.data.labels import dominant_class as dominant_class
 from marinecv.data.splits.split_catalog import split_catalog as split_catalog
 from marinecv.audit.pairs import find_pairs as find_pairs
@@ -47,6 +48,7 @@ from marinecv.evaluation.predictions import make_table as make_table, read_predi
 from marinecv.evaluation.metrics import classification_metrics as classification_metrics
 from marinecv.evaluation.metrics import per_class_metrics as per_class_metrics, confusion as confusion
 from marinecv.evaluation.calibration import calibrated as calibrated
+from marinecv.evaluation.photos import photo_table as photo_table
 from marinecv.explain.heatmaps import heatmaps as heatmaps
 
 # Draw

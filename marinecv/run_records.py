@@ -56,7 +56,8 @@ class ImageStamp(Struct, frozen=True, kw_only=True):
 class Preprocessing(Struct, frozen=True, kw_only=True):
     """`preprocessing.json`: what the model file cannot hold, see `Recipe.preprocessing`.
 
-    Usable images lie below `data_dirs`; `images` has their stamps by `image_id`, where a run keeps them.
+    Usable images lie below `data_dirs`; `images` has their stamps by `image_id`, where a run keeps them. `crops` is the
+    margin of a model of crops.
     """
 
     class_names: Annotated[tuple[str, ...], Meta(min_length=2)]
@@ -69,6 +70,7 @@ class Preprocessing(Struct, frozen=True, kw_only=True):
     split_sha256: str = ""
     data_dirs: tuple[str, ...] = ()
     images: dict[str, ImageStamp] | None = None
+    crops: float | None = None
 
     def __post_init__(self):
         names(self.class_names, "The class names")
@@ -141,7 +143,8 @@ class Sets(Struct, frozen=True, kw_only=True):
 class Calibration(Struct, frozen=True, kw_only=True):
     """`calibration.json`: results of `evaluate_temperature`, `evaluate_review` and `set_threshold`, and of which model.
 
-    Fields that may be None are, where `reason` says why nothing was measured.
+    Fields that may be None are, where `reason` says why nothing was measured. `photo_temperature` is that of the
+    photographs of crops, see `photo_table`.
     """
 
     method: str
@@ -161,6 +164,7 @@ class Calibration(Struct, frozen=True, kw_only=True):
     embeddings_sha256: str | None
     preprocessing_sha256: str
     model_sha256: str
+    photo_temperature: Annotated[float, Meta(gt=0)] = 1.0
 
     def __post_init__(self):
         measured = ("cross_validated", "accuracy", "ece", "log_loss", "reliability", "review")

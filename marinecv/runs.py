@@ -11,6 +11,7 @@ import pandas as pd
 
 from marinecv.choices import SPLITS
 from marinecv.data.catalog import CATALOG_COLUMNS
+from marinecv.data.photos import photos_of
 from marinecv.data.user_tables import as_catalog
 from marinecv.environment import environment
 from marinecv.files.atomic import write_json
@@ -291,7 +292,8 @@ def _read_catalog(path: Path) -> pd.DataFrame:
 
 def _data_dirs(catalog: pd.DataFrame) -> list[str]:
     """Return the folders of the usable images: those that their ids are relative to, if they are."""
-    columns, folders = (catalog.get(key, ()) for key in ("path", "image_id", "problem")), set()
+    photos = photos_of(catalog)
+    columns, folders = (photos.get(key, ()) for key in ("path", "image_id", "problem")), set()
     for name, image_id, problem in zip(*columns, strict=False):
         if not problem:
             is_below = name.replace(os.sep, "/").endswith(f"/{image_id}")

@@ -88,6 +88,8 @@ def _check_names(command: str, given: dict) -> None:
     for name in backbones if backbones != ["list"] else ():
         backbone_path(name) or backbone_entry(name)
     check_weights_file(given.get("weights", "none"))
+    if not Path(given.get("boxes", __file__)).is_file():
+        raise ValueError(f"There is no file of detections {given['boxes']}. Expected a JSON file of MegaDetector.")
     split_by = given.get("split_by", "")
     if split_by.endswith(".csv") and not Path(split_by).is_file():
         raise ValueError(f"There is no split file {split_by}. Expected a CSV with image_id and split.")

@@ -12,7 +12,8 @@ from marinecv import choices, console
 from marinecv.inputs.spec import MAX_SIDE
 
 SETTINGS = {
-    "data": "limit split_by frame_order label_rule images_without_boxes class_level merge_case columns synthetic",
+    "data": "limit split_by frame_order label_rule images_without_boxes class_level merge_case columns synthetic "
+    "crops boxes min_confidence",
     "training": "epochs batch_size class_weights balanced mixed_precision jit_compile seed head_epochs cache_features "
     "cache_dtype",
     "model": "alpha trainable_layers weights input_range",
@@ -165,6 +166,11 @@ FLAGS = {
     "--frame-order": dict(choices=choices.FRAME_ORDERS, help="order frames by file numbers or times (default: best)"),
     "--label-rule": dict(choices=choices.LABEL_RULES, help="how the boxes of an image give its class"),
     "--images-without-boxes": dict(choices=choices.IMAGES_WITHOUT_BOXES, help="how to use images without boxes"),
+    "--crops": dict(
+        nargs="?", const=0.1, type=fraction, metavar="MARGIN", help="use crops of the boxes, with a margin (0.1)"
+    ),
+    "--boxes": dict(metavar="FILE", help="detections of MegaDetector, whose boxes are cropped"),
+    "--min-confidence": dict(type=fraction, metavar="C", help="of these detections (default: 0.2)"),
     "--split": dict(choices=choices.SPLITS, default="validation", help="split (default: validation)"),
     "--recipe": dict(metavar="NAME", help="recipe by name (`recipes`), or its .toml or .json file"),
     "--set": dict(nargs="+", action="extend", type=setting, metavar="NAME=VALUE", help=SET),
@@ -183,13 +189,14 @@ FLAGS = {
 }
 """Shared flags -> arguments of `add_argument`."""
 ADVANCED = "--class-level --merge-case --columns --frame-order --label-rule --images-without-boxes --seed --set "
-ADVANCED += "--select-on --track --batch-size --balanced --synthetic --calibration-fraction --mixed-precision "
-ADVANCED += "--distribute --jit-compile --alpha --trainable-layers --head-epochs --cache-features --cache-dtype "
-ADVANCED += "--weights --input-range --encoder-data"
+ADVANCED += "--select-on --crops --boxes --min-confidence --track --batch-size --balanced --synthetic "
+ADVANCED += "--calibration-fraction --mixed-precision --distribute --jit-compile --alpha --trainable-layers "
+ADVANCED += "--head-epochs --cache-features --cache-dtype --weights --input-range --encoder-data"
 """Flags that stand at the end of the help of a command that has many."""
 READING = ("--class-level", "--merge-case", "--columns")
 DATA = ("--data", "--data-dir", *READING)
 SUBSET = ("--limit", "--seed")
+CROPS = ("--crops", "--boxes", "--min-confidence")
 LABELS = ("--split-by", "--frame-order", "--label-rule", "--images-without-boxes")
 
 
@@ -206,7 +213,7 @@ def add_output(parser: argparse.ArgumentParser, what: str, default: str = "runs/
 
 def add_training(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `pretrain` and `finetune`."""
-    add(parser, *DATA, "--output-dir", *SUBSET, *LABELS, "--recipe", "--set")
+    add(parser, *DATA, "--output-dir", *SUBSET, *LABELS, *CROPS, "--recipe", "--set")
     flag = parser.add_argument
     flag("--grid", action="store_true", help="all recipes of the report's table")
     add(parser, "--resume", help="continue a stopped run or experiment")

@@ -28,6 +28,7 @@ from marinecv.workflows import train as workflow
 from pipelines import options
 
 OTHER = {
+    "data.boxes": "detections.json",
     "data.fractions": (0.6, 0.2, 0.2),
     "data.split_by": "stratified",
     "image.letterbox_px": 512,
@@ -46,7 +47,8 @@ OTHER = {
 }
 """Another value of settings whose annotation does not tell one."""
 BESIDE = {
-    "training.augmentation.variants": {"training.augmentation": Augmentation(flip=0.5, rotation_deg=9.0, zoom=0.1)}
+    "data.boxes": {"data.crops": 0.1},
+    "training.augmentation.variants": {"training.augmentation": Augmentation(flip=0.5, rotation_deg=9.0, zoom=0.1)},
 }
 """What a value needs beside it."""
 BASES = {kind: next(recipe for recipe in RECIPES.values() if recipe.model.kind == kind) for kind in MODELS}

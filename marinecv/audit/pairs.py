@@ -13,6 +13,7 @@ from marinecv.choices import FRAME_ORDERS
 from marinecv.console import Log
 from marinecv.data.cache_dir import cache_path
 from marinecv.data.groups import BLOCK, NEIGHBOR, PAIR_COLUMNS
+from marinecv.data.photos import photos_of
 from marinecv.data.user_tables import as_catalog, usable
 from marinecv.files.csv_tables import parse_numbers, read_table, write_table
 from marinecv.inputs.pixel_cache import files_key
@@ -38,7 +39,8 @@ def find_pairs(
     The result is cached by the files, their times and sizes, and their classes.
 
     Args:
-        catalog: columns `CATALOG_COLUMNS`; rows with a problem, and files that do not decode, have no pair.
+        catalog: columns `CATALOG_COLUMNS`; rows with a problem, and files that do not decode, have no pair. Of crops
+            the photographs are searched.
         frame_order: the order of neighboring frames: `"number"` in file names, `"time"` in EXIF data or names, or
             `"none"`; None takes what fits the images best, see `find_frame_order`.
         loaded: what `marinecv.audit.thumbnails.load_thumbs(catalog)` returned, so that nothing is decoded again.
@@ -52,7 +54,7 @@ def find_pairs(
         ValueError: `frame_order` is none of `FRAME_ORDERS`.
     """
     check_choice((None, *FRAME_ORDERS), frame_order=frame_order)
-    catalog = as_catalog(catalog, ("image_id", "path")).reset_index(drop=True)
+    catalog = as_catalog(photos_of(catalog), ("image_id", "path")).reset_index(drop=True)
     rows = usable(catalog)
     cache_file = cache_path("pairs", _key(rows, frame_order) + ".csv")
     if cache_file.is_file():

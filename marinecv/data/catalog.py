@@ -8,6 +8,7 @@ from marinecv.console import Log
 from marinecv.data.boxes import boxes_of, clean_boxes, describe_bad_rows
 from marinecv.data.labels import dominant_class
 from marinecv.data.manifests import Manifest
+from marinecv.data.photos import by_photo
 from marinecv.data.places import with_places
 from marinecv.data.readers import reader_of
 from marinecv.data.splits.partition import allocate
@@ -172,6 +173,7 @@ def check_trainable(catalog: pd.DataFrame) -> None:
         )
 
 
+@by_photo
 def limit_catalog(catalog: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
     """Return at most `limit` usable images a split, drawn by `seed`, each class in its proportion and at least one.
 

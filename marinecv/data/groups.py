@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from marinecv.choices import SCORED_SPLITS, SPLITS
 from marinecv.console import Log
+from marinecv.data.photos import by_photo, photos_of
 from marinecv.data.splits.partition import has_groups, partition_groups
 from marinecv.data.user_tables import TEXT_OF_AUDIT, as_catalog, as_table, is_usable
 
@@ -24,6 +25,7 @@ def as_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     return as_table(pairs, PAIR_COLUMNS[:3], table_name="table of pairs", text=TEXT_OF_AUDIT)
 
 
+@by_photo
 def group_catalog(catalog: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """Return the catalog with a `group` for every usable image: what a grouped split keeps on one side.
 
@@ -69,6 +71,7 @@ def folder_levels(catalog: pd.DataFrame) -> Iterator[pd.DataFrame]:
             yield catalog.assign(group=level)
 
 
+@by_photo
 def first_level(catalog: pd.DataFrame) -> pd.DataFrame:
     """Return the catalog grouped at the first of its `folder_levels`; unchanged where there is none."""
     return next(folder_levels(catalog), catalog)
@@ -79,6 +82,7 @@ def groups_of(rows: pd.DataFrame) -> pd.Series:
     return rows["group"].where(rows["group"] != "", rows["image_id"])
 
 
+@by_photo
 def leave_out_duplicates(catalog: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """Take train images with a near-duplicate in validation or test out of train, with a problem that names it."""
     duplicates = related_in_train(catalog, pairs[pairs["kind"].isin((COPY, NEAR_COPY))]).drop_duplicates(
@@ -100,9 +104,9 @@ def put_back(catalog: pd.DataFrame) -> pd.DataFrame:
 def related_in_train(catalog: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """Return the pairs of a validation or test image and a related train image, the most similar kind first.
 
-    Columns: `image_id` and its `split`, `related_image` (of train), `kind`, `similarity`.
+    Columns: `image_id` and its `split`, `related_image` (of train), `kind`, `similarity`. Of crops, the photographs.
     """
-    catalog, pairs = as_catalog(catalog), as_pairs(pairs)
+    catalog, pairs = as_catalog(photos_of(catalog)), as_pairs(pairs)
     split = catalog[is_usable(catalog)].set_index("image_id")["split"]
     related = pairs[pairs["kind"].isin(RELATED)]
     swapped = related.rename(columns={"image_a": "image_b", "image_b": "image_a"})

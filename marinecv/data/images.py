@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin
 
 from marinecv.data.formats import HEAD_BYTES, content_format, format_of, how_to_read, printable, unsupported_reason
 from marinecv.data.names import normalize_name
-from marinecv.data.shards.records import file_problem, is_record, read_bytes
+from marinecv.data.shards.records import Box, file_problem, is_record, photo_and_box, read_bytes
 from marinecv.data.times import iso_time
 
 IMAGE_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "problem"]
@@ -24,6 +24,7 @@ MAX_TEXT_BYTES = 16 * 2**20  # of one text or profile in a PNG, unpacked; Pillow
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # of the content, whatever the name; no PostScript
 ABSENT_FILE = "named in the CSV but the file is absent"
 DEAD_LINK = "a link that leads to no file; put the file itself in its place"
+BOX_NAME = "its name ends as that of a crop does; rename it"
 FOLDER_LINK = "a link to a folder, which is not followed; put the folder itself in its place"
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
 _EXIF, _TIMES = 0x8769, ((0x9003, 0x9011), (0x9004, 0x9012))  # DateTimeOriginal, DateTimeDigitized, and their offsets
@@ -50,11 +51,16 @@ def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | Non
 
 def read_header(path: Path) -> tuple[int, int, str]:
     """Return width and height in pixels after EXIF orientation, and "" or the problem; no pixel is decoded."""
+    photo, box = photo_and_box(path)
+    if box:
+        width, height, reason = (0, 0, BOX_NAME) if os.path.lexists(path) else read_header(Path(photo))
+        reason = reason or box_problem(box, width, height)
+        return (0, 0, reason) if reason else (box[2] - box[0], box[3] - box[1], "")
     return _read_header_and_time(path)[:3]
 
 
 def _read_header_and_time(path: Path) -> tuple[int, int, str, str]:
-    """Return what `read_header` does, and the capture time of the EXIF data, see `_exif_time`."""
+    """Return what `read_header` does of a file, and the capture time of the EXIF data, see `_exif_time`."""
     if reason := _missing_reason(path) or unsupported_reason(path):
         return 0, 0, reason, ""
     if reason := file_problem(path):
@@ -83,6 +89,13 @@ def _exif_time(exif: Image.Exif) -> str:
     return ""
 
 
+def box_problem(box: Box, width: int, height: int) -> str:
+    """Return "", or that a box does not lie in its photograph of some pixels as displayed: another lies there now."""
+    if box[2] <= width and box[3] <= height:
+        return ""
+    return f"its box {','.join(map(str, box))} is not inside the photograph, which has {width}x{height} pixels now"
+
+
 def _missing_reason(path: Path) -> str:
     """Return why there is no such file, or why a folder cannot be read; "" where there is a file."""
     try:
@@ -102,11 +115,13 @@ def _missing_reason(path: Path) -> str:
 
 @contextmanager
 def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
-    """Open an image, a file or a record of a pack, by its header; no pixel is decoded.
+    """Open an image, a file or a record of a pack, by its header; no pixel is decoded, and a crop's photograph opened.
 
     Raises ValueError (more than `MAX_PIXELS`, or another format), OSError (no readable file),
     PIL.UnidentifiedImageError; damaged bytes make Pillow raise many other kinds.
     """
+    if isinstance(file, str | Path):
+        file, _ = photo_and_box(file)
     if isinstance(file, str | Path) and is_record(file):
         file = io.BytesIO(read_bytes(file))
     elif isinstance(file, str | Path) and (problem := file_problem(file)):

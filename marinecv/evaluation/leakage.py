@@ -7,6 +7,7 @@ import pandas as pd
 
 from marinecv.audit.leakage_findings import AS_SPLIT, RELATED_APART
 from marinecv.choices import SCORED_SPLITS
+from marinecv.data.photos import is_of_crops
 from marinecv.data.user_tables import TEXT_OF_AUDIT, as_table
 from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.estimates import few_groups_note, has_interval, interval_text
@@ -34,7 +35,8 @@ def leakage_scores(
         part = predictions[(predictions["split"] == split) & (predictions["true_class"] != "")]
         if len(part):
             rows += _scored(AS_SPLIT, split, part, groups)
-            rows += _scored(WITHOUT, split, part[~part["image_id"].isin(related_images["image_id"])], groups)
+            ids = part["photo" if is_of_crops(part) else "image_id"]
+            rows += _scored(WITHOUT, split, part[~ids.isin(related_images["image_id"])], groups)
     if folds is not None:
         rows += _scored(GROUPED, "all", folds, groups)
     return pd.DataFrame(rows, columns=LEAKAGE_COLUMNS).astype({"low": float, "high": float})

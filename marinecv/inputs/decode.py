@@ -8,17 +8,17 @@ import numpy as np
 import tensorflow as tf
 
 from marinecv.data.images import MAX_PIXELS
-from marinecv.data.shards.records import is_record, read_bytes
+from marinecv.data.shards.records import Box, is_record, photo_and_box, read_bytes
 from marinecv.inputs.spec import ImageSpec
-from marinecv.inputs.to_rgb import open_rgb
+from marinecv.inputs.to_rgb import cut, open_rgb
 
 CORES = os.cpu_count() or 1
 HEADER_BYTES = 32768  # searched for a header; EXIF may stand behind a thumbnail and a profile
 
 
-def decode_with_pillow(data: bytes, white: int | None = None) -> np.ndarray:
+def decode_with_pillow(data: bytes, white: int | None = None, box: Box | None = None) -> np.ndarray:
     """Decode any image that Pillow reads, by `open_rgb`: uint8 `(height, width, 3)`; ValueError if it is none."""
-    return np.asarray(open_rgb(io.BytesIO(data), white))
+    return np.asarray(cut(open_rgb(io.BytesIO(data), white), box))
 
 
 def decode(data: tf.Tensor, by_pillow: tf.Tensor | bool = False, white: int | None = None) -> tf.Tensor:
@@ -68,7 +68,7 @@ def retry_with_pillow(path: str, white: int | None = None) -> tuple[bytes, np.nd
     except OSError as error:
         return b"", None, str(error)
     try:
-        return data, decode_with_pillow(data, white), ""
+        return data, decode_with_pillow(data, white, photo_and_box(path)[1]), ""
     except ValueError as error:
         return b"", None, str(error)
 
@@ -85,9 +85,22 @@ def _read(path: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(tf.numpy_function(read, [path], tf.string), ())
 
 
+def crop_pixels(pixels: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    """Cut a decoded image at one of `crop_places`; an error of TensorFlow where that is not inside."""
+    return tf.ensure_shape(tf.slice(pixels, [place[0], place[1], 0], [place[2], place[3], -1]), (None, None, 3))
+
+
+def crop_places(paths: Iterable[str]) -> np.ndarray:
+    """Return what to cut out of the image of each path, int32 `(n, 4)`: top, left, height, width; -1 is all."""
+    boxes = [photo_and_box(path)[1] or (0, 0, -1, -1) for path in paths]
+    corners = np.array(boxes, np.int32).reshape(-1, 4)
+    size = np.where(corners[:, 2:] < 0, -1, corners[:, 2:] - corners[:, :2])
+    return np.concatenate([corners[:, 1::-1], size[:, ::-1]], axis=1)
+
+
 def paths_as_bytes(paths: Iterable[str]) -> tf.Tensor:
-    """Return paths as bytes: TensorFlow takes a name that is not UTF-8 in no other form."""
-    return tf.constant([os.fsencode(path) for path in paths], tf.string)
+    """Return paths, of crops those of the photographs, as bytes: TensorFlow takes no other form of a name not UTF-8."""
+    return tf.constant([os.fsencode(photo_and_box(path)[0]) for path in paths], tf.string)
 
 
 def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from marinecv.console import Log
 from marinecv.data.cache_dir import cache_path, make_room
 from marinecv.data.images import ABSENT_FILE, read_header
-from marinecv.data.shards.records import file_problem, is_record
+from marinecv.data.shards.records import file_problem, is_record, photo_and_box
 from marinecv.data.user_tables import as_table, is_usable, usable
 from marinecv.files.atomic import temporary_name
 from marinecv.files.lock import lock_folder
@@ -172,7 +172,8 @@ def _decode_into(pixels, paths, spec, log, refused=None) -> dict[int, str]:
     refused = {index: why for index in opened if (why := file_problem(paths[index]))} | (refused or {})
     wanted = [index for index in range(len(paths)) if index not in refused]
     load = loader_of(decoding.reader_of(paths), spec)
-    files = np.array(wanted, int), decoding.paths_as_bytes(paths[index] for index in wanted)
+    used = [paths[index] for index in wanted]
+    files = np.array(wanted, int), decoding.paths_as_bytes(used), decoding.crop_places(used)
     dataset = tf.data.Dataset.from_tensor_slices(files)
     dataset = dataset.map(load, num_parallel_calls=decoding.CORES, deterministic=False).ignore_errors()
     dataset = decoding.without_autotune(dataset.batch(BATCH).prefetch(2))
@@ -193,19 +194,23 @@ def _decode_into(pixels, paths, spec, log, refused=None) -> dict[int, str]:
 
 @lru_cache(maxsize=8)
 def loader_of(read: Callable[[tf.Tensor], tf.Tensor], spec: ImageSpec) -> Callable:
-    """Return the graph that reads, decodes and fits a file; traced once, it serves each chunk of files."""
-    return tf.function(
-        lambda index, path: (index, decoding.fit_to_bytes(decoding.decode(read(path), white=spec.white), spec)),
-        input_signature=[tf.TensorSpec((), tf.int64), tf.TensorSpec((), tf.string)],
-    )
+    """Return the graph that reads, decodes, crops and fits a file; traced once, it serves each chunk of files."""
+
+    def load(index, path, place):
+        pixels = decoding.crop_pixels(decoding.decode(read(path), white=spec.white), place)
+        return index, decoding.fit_to_bytes(pixels, spec)
+
+    signature = [tf.TensorSpec((), tf.int64), tf.TensorSpec((), tf.string), tf.TensorSpec((4,), tf.int32)]
+    return tf.function(load, input_signature=signature)
 
 
 def files_key(paths: Iterable[str], spec: ImageSpec) -> str:
     """Return a hash of the paths, times and sizes of image files and of the spec."""
     digest = hashlib.sha256(f"{VERSION}\0{spec!r}\n".encode())
     for path in paths:
-        is_file = not is_record(path) and os.path.isfile(path)  # the path of a record has a checksum
-        stat = os.stat(path) if is_file else None
+        photo, _ = photo_and_box(path)
+        is_file = not is_record(path) and os.path.isfile(photo)  # the path of a record has a checksum
+        stat = os.stat(photo) if is_file else None
         time_and_size = f"\0{stat and stat.st_mtime_ns}\0{stat and stat.st_size}\n"
         digest.update(os.fsencode(path) + time_and_size.encode())
     return digest.hexdigest()[:32]

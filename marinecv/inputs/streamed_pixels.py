@@ -9,7 +9,7 @@ import pandas as pd
 import tensorflow as tf
 
 from marinecv.data.shards.records import is_by_pillow, read_bytes
-from marinecv.inputs.decode import CORES, decode, fit_to_bytes
+from marinecv.inputs.decode import CORES, crop_pixels, crop_places, decode, fit_to_bytes
 from marinecv.inputs.spec import ImageSpec
 
 
@@ -46,18 +46,19 @@ class Stream:
     def gather(self, places: tf.Tensor) -> tf.Tensor:
         """Decode the images at some indices, int64 `(m,)`, also inside `tf.data`: uint8 `(m, height, width, 3)`."""
         read = bind_weakly(self, Stream._read)
-        data, by_pillow = tf.numpy_function(read, [places], (tf.string, tf.bool), stateful=False)
+        kinds = (tf.string, tf.bool, tf.int32)
+        data, by_pillow, crops = tf.numpy_function(read, [places], kinds, stateful=False)
         return tf.map_fn(
-            lambda image: fit_to_bytes(decode(*image, self.spec.white), self.spec),
-            (tf.ensure_shape(data, (None,)), tf.ensure_shape(by_pillow, (None,))),
+            lambda image: fit_to_bytes(crop_pixels(decode(*image[:2], self.spec.white), image[2]), self.spec),
+            (tf.ensure_shape(data, (None,)), tf.ensure_shape(by_pillow, (None,)), tf.ensure_shape(crops, (None, 4))),
             fn_output_signature=tf.TensorSpec(self.spec.shape, tf.uint8),
             parallel_iterations=CORES,
         )
 
-    def _read(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         paths = list(self.paths.take(places))
         data = np.array([*map(read_bytes, paths), None], dtype=object)[:-1]
-        return data, np.array([is_by_pillow(path) for path in paths], bool)
+        return data, np.array([is_by_pillow(path) for path in paths], bool), crop_places(paths)
 
 
 def gather(pixels: np.ndarray | Stream, places: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
-from marinecv.data.images import open_image
+from marinecv.data.images import box_problem, open_image
+from marinecv.data.photos import photos_of
+from marinecv.data.shards.records import Box, photo_and_box
 from marinecv.data.user_tables import usable
 
 WHITES = (1, 255, 1023, 4095, 16383, 65535)  # the largest values of 1 to 16 bits; 1 for floating-point images only
@@ -21,7 +23,7 @@ def find_white(catalog: pd.DataFrame) -> int | None:
 
     It is the smallest of `WHITES` that no pixel of 500 such images, spread over the data set, exceeds.
     """
-    rows, highest = usable(catalog, ("image_id", "path")).sort_values("image_id"), []
+    rows, highest = usable(photos_of(catalog), ("image_id", "path")).sort_values("image_id"), []
     is_plain = rows["image_id"].str.lower().str.endswith(EIGHT_BITS).astype(bool)  # unless the suffix is wrong
     for path in (*_spread(rows["path"][~is_plain]), *_spread(rows["path"][is_plain])):
         with suppress(Exception), open_image(path) as image:  # a broken image is a row with a reason elsewhere
@@ -38,13 +40,21 @@ def _spread(paths: pd.Series) -> pd.Series:
 
 def open_rgb(file: str | Path | BinaryIO, white: int | None = None) -> Image.Image:
     """Open and decode an image, converted by `as_rgb`; ValueError if it is none, cut short or above `MAX_PIXELS`."""
+    box = photo_and_box(file)[1] if isinstance(file, str | Path) else None
     try:
         with open_image(file) as image:
-            return as_rgb(image, white)
+            return cut(as_rgb(image, white), box)
     except Image.UnidentifiedImageError as error:
         raise ValueError("cannot be decoded: it is no image that Pillow can read") from error
     except Exception as error:  # Pillow raises many kinds for hostile bytes; each is one unreadable image
         raise ValueError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
+
+
+def cut(picture: Image.Image, box: Box | None) -> Image.Image:
+    """Return the crop of an RGB picture, or the whole one; ValueError where the box is not inside."""
+    if box and (problem := box_problem(box, *picture.size)):
+        raise ValueError(problem)
+    return picture.crop(box) if box else picture
 
 
 def as_rgb(image: Image.Image, white: int | None = None) -> Image.Image:

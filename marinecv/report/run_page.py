@@ -5,11 +5,13 @@ from pathlib import Path
 import pandas as pd
 from msgspec.structs import asdict
 
+from marinecv.data.photos import is_of_crops, photos_of
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.leakage import NOT_CHECKED, leakage_sentences, read_leakage_scores
-from marinecv.evaluation.metrics import classification_metrics, confused_pairs, per_class_metrics, worst_losses
+from marinecv.evaluation.metrics import confused_pairs, per_class_metrics, worst_losses
+from marinecv.evaluation.photos import metrics_of
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.evaluation.published_comparison import compare_with_published
 from marinecv.evaluation.test_usage import count_test_evaluations
@@ -37,6 +39,7 @@ from marinecv.training.recipe import check_published
 
 METRIC_NAMES = {
     "accuracy": "Accuracy",
+    "photo_accuracy": "Accuracy of photographs",
     "balanced_accuracy": "Balanced accuracy",
     "top3_accuracy": "Top-3 accuracy",
     "macro_precision": "Precision, macro average",
@@ -89,7 +92,6 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     exports, sure = read_exports(run), _calibration(run)
     paths = {} if catalog is None else dict(zip(catalog["image_id"], catalog["path"], strict=True))
     judged = "validation" if "validation" in tables else list(tables)[-1]
-    accuracy = metrics[judged]["accuracy"]
     figures, drawn_curves, matrices, classes = run.path("figures"), None, [], []
     is_solved = recipe.get("training", {}).get("head_l2") and history is not None and len(history) == 1  # in no epochs
     if history is not None and not is_solved:
@@ -106,8 +108,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         "run.html",
         title=recipe.get("title") or recipe.get("name") or run.folder.name,
         demonstration=demonstration,
-        summary=f"{judged.capitalize()} accuracy: {accuracy['value']:.1%} of {accuracy['n']} images classified "
-        f"correctly ({interval_text(accuracy, '.1%')}).",
+        summary=_summary(judged, metrics[judged], "crops" if is_of_crops(tables[judged]) else "images"),
         leakage=_leakage(run, tables),
         flattered=CHOSEN_ON_TEST if run.preprocessing.select_on == "test" else "",
         grouped=any("groups" in figure for m in metrics.values() for figure in m.values() if isinstance(figure, dict)),
@@ -136,11 +137,22 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     )
 
 
+def _summary(split: str, metrics: dict, noun: str) -> str:
+    """Return a sentence on the accuracy of images, or of crops and of photographs."""
+    parts = {noun: metrics["accuracy"]}
+    parts |= {"photographs": metrics["photo_accuracy"]} if "photo_accuracy" in metrics else {}
+    texts = [
+        f"{accuracy['value']:.1%} of {accuracy['n']} {what} classified correctly ({interval_text(accuracy, '.1%')})"
+        for what, accuracy in parts.items()
+    ]
+    return f"{split.capitalize()} accuracy: {'; '.join(texts)}."
+
+
 def _usage(run: Run, catalog: pd.DataFrame | None) -> str:
     """Return Python lines that load the model and predict an image; empty for a multimodal run."""
     if run.path("attribute_scores.csv").is_file():  # predictions need attributes too
         return ""
-    images = ["photo.jpg"] if catalog is None else [*usable(catalog)["path"], "photo.jpg"]
+    images = ["photo.jpg"] if catalog is None else [*usable(photos_of(catalog))["path"], "photo.jpg"]
     demonstration = "demonstration=True, " if run.demonstration else ""
     return USAGE.format(folder=str(run.folder.absolute()), image=images[0], demonstration=demonstration)
 
@@ -179,7 +191,7 @@ def _metrics(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, dict]:
     groups = run.catalog.set_index("image_id")["group"] if run.path("catalog.csv").is_file() else None
     metrics = {}
     for split, table in tables.items():
-        metrics[split] = saved.get(split) or classification_metrics(table, groups=groups)
+        metrics[split] = saved.get(split) or metrics_of(table, groups)
         right, accuracy = int((table["true_class"] == table["predicted_class"]).sum()), metrics[split]["accuracy"]
         if accuracy["n"] != len(table) or abs(accuracy["value"] - right / len(table)) > 1e-9:
             raise ValueError(

@@ -43,6 +43,9 @@ class DataConfig:
         min_certainty: minimum certainty of their annotator, 1 (not visible) to 4 (definitely).
         synthetic: add the report's synthetic images to train.
         demonstration: the images are generated demo images, whose metrics say nothing about real animals.
+        crops: use crops of the boxes, with this margin: a fraction of the longer side of a box; None: photographs.
+        boxes: a file of detections, as MegaDetector writes it, whose boxes are cropped; None: those of the data.
+        min_confidence: of the detections that are used.
     """
 
     name: str
@@ -62,8 +65,17 @@ class DataConfig:
     min_certainty: Annotated[int, Meta(ge=1, le=4)] = 1
     synthetic: bool = False
     demonstration: bool = False
+    crops: Fraction | None = None
+    boxes: str | None = None
+    min_confidence: Fraction = 0.2
 
     def __post_init__(self):
+        if self.crops is None and self.boxes:
+            raise ValueError("boxes= names the boxes of crops. Add crops=0.1, the margin, or leave out boxes=.")
+        only_whole = {"synthetic": False, "attributes": "", "pseudo_labels": 0, "label_fraction": 1}
+        for name in [name for name, value in only_whole.items() if getattr(self, name) != value]:
+            if self.crops is not None:
+                raise ValueError(f"{name} is for whole photographs, and crops={self.crops}. Leave out one of both.")
         if not str(self.split_by).endswith(".csv") and "-" not in str(self.split_by):  # the names of saved splits
             check_choice((*SPLIT_BY, None), split_by=self.split_by)
 
@@ -292,6 +304,7 @@ class Recipe:
             "data": self.data.name,
             "label_rule": self.data.label_rule,
             "demonstration": self.data.demonstration,
+            **({} if self.data.crops is None else {"crops": self.data.crops}),
         }
 
 
@@ -327,6 +340,8 @@ def recipe_warnings(recipe: Recipe) -> list[str]:
         warnings.append(f"lr_patience={training.lr_patience} never acts: {why}. Set it below early_stop_patience.")
     if not is_cosine and training.lr_factor >= 1:
         warnings.append(f"lr_factor={training.lr_factor} does not lower the learning rate. Set it below 1.")
+    if recipe.data.min_confidence != DataConfig.min_confidence and not recipe.data.boxes:
+        warnings.append("min_confidence never acts: it is of the detections of a file. Name that with boxes=.")
     if (training.augmentation or NONE).mixes and training.batch_size == 1:
         warnings.append("mixup and cutmix never act: a batch has one image. Set batch_size above 1.")
     if training.class_weights and training.balanced:

@@ -15,6 +15,7 @@ from marinecv.choices import SPLITS
 from marinecv.console import Log
 from marinecv.data.catalog import limit_catalog
 from marinecv.data.groups import group_catalog, put_back
+from marinecv.data.photos import photos_of
 from marinecv.data.splits.split_catalog import is_grouped
 from marinecv.data.user_tables import usable
 from marinecv.features.cache import fill_cache
@@ -115,9 +116,10 @@ def choose(
         log(f"no fine-tuning: whether it helps is judged on {MIN_IMAGES_TO_COMPARE} or more validation images")
         epochs = 0
     if plan.limit and not recipe.data.limit:
-        log(f"{len(rows):,} images do not fit into {minutes:g} minutes: at most {plan.limit:,} a split are used")
-        catalog = limit_catalog(catalog, plan.limit, recipe.training.seed)
-        recipe = replace(recipe, data=replace(recipe.data, limit=plan.limit))
+        limit = max(1, plan.limit * len(photos_of(rows)) // len(rows))  # of photographs, which have several crops
+        log(f"{len(rows):,} images do not fit into {minutes:g} minutes: at most {limit:,} a split are used")
+        catalog = limit_catalog(catalog, limit, recipe.training.seed)
+        recipe = replace(recipe, data=replace(recipe.data, limit=limit))
     if not plan.mirrored:
         recipe = recipe.with_training(augmentation=without_flips(recipe))
     groups, table = _groups(catalog, recipe, log), []
@@ -274,7 +276,7 @@ def _scored(catalog: pd.DataFrame) -> pd.DataFrame:
 
 def _groups(catalog: pd.DataFrame, recipe: Recipe, log: Log) -> pd.Series:
     """Return the group of related images of each image by `image_id`, where they are few enough to search."""
-    if len(usable(catalog)) <= MAX_IMAGES_SEARCHED or is_grouped(recipe.data.split_by):
+    if len(usable(photos_of(catalog))) <= MAX_IMAGES_SEARCHED or is_grouped(recipe.data.split_by):
         catalog = group_catalog(catalog, find_pairs(put_back(catalog), recipe.data.frame_order, log=log))
     return catalog.set_index("image_id")["group"]
 

@@ -17,7 +17,8 @@ from marinecv.evaluation.cameras import camera_sentence
 from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.folds import fold_cameras, fold_predictions
 from marinecv.evaluation.leakage import leakage_scores, leakage_sentences
-from marinecv.evaluation.metrics import classification_metrics, per_class_metrics
+from marinecv.evaluation.metrics import per_class_metrics
+from marinecv.evaluation.photos import metrics_of
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import read_predictions, write_predictions
 from marinecv.files.atomic import write_json
@@ -31,6 +32,7 @@ from marinecv.report.page import write_run_report
 from marinecv.runs import EXTERNAL, Run, fresh_folder
 from marinecv.schema import check_choice
 from marinecv.training.recipe import DataConfig, Recipe
+from marinecv.workflows.crops import write_photo_predictions
 from marinecv.workflows.folds import camera_folds, grouped_folds
 from marinecv.workflows.leakage import fold_table, related, related_outside
 from marinecv.workflows.run_images import chosen_images, other_images, readable_images
@@ -92,6 +94,9 @@ def evaluate(
     frame_order: str | None = None,
     label_rule: str | None = None,
     images_without_boxes: str | None = None,
+    crops: float | None = None,
+    boxes: str | os.PathLike | None = None,
+    min_confidence: float | None = None,
     spec: ImageSpec | None = None,
     class_names: Sequence[str] | None = None,
     folder: str | os.PathLike | None = None,
@@ -115,8 +120,9 @@ def evaluate(
         fold_by: "group" keeps groups of related images in one fold; "camera" whole cameras, in one fold a camera (at
             most 10) unless `folds` says how many. It tells what to expect of the next camera, from six cameras on.
         limit: at most so many images a split, stratified.
-        split_by, frame_order, label_rule, images_without_boxes: how other images are split and labeled, as in
-            `DataConfig`; None takes their own splits, and labels them as the run's own were.
+        split_by, frame_order, label_rule, images_without_boxes, crops, boxes, min_confidence: how other images are
+            split, labeled and cropped, as in `DataConfig`; None takes their own splits and boxes, and the rest of the
+            run.
         spec: of your own model: the `ImageSpec` it was trained with.
         class_names: of your own model: in the order of its outputs.
         folder: new, for predictions, metrics and leakage check; of your own model, for its run.
@@ -131,8 +137,9 @@ def evaluate(
     """
     log = log or silent
     reading_options = {"split_by": split_by, "frame_order": frame_order, "label_rule": label_rule}
-    reading_options |= {"images_without_boxes": images_without_boxes}
-    reading_options = {name: value for name, value in reading_options.items() if value}
+    reading_options |= {"images_without_boxes": images_without_boxes, "crops": crops, "boxes": boxes and str(boxes)}
+    reading_options |= {"min_confidence": min_confidence}
+    reading_options = {name: value for name, value in reading_options.items() if value is not None}
     if reading_options and data is None:
         raise ValueError(
             f"{' and '.join(f'{name}=' for name in reading_options)} would set how other images are read. Name these "
@@ -162,7 +169,8 @@ def evaluate(
     catalog, source_text = run.catalog, ""
     if data is not None:
         choice = replace(DataConfig.of(run), columns={})  # those of the run's own table
-        source, choice = source_of(data, choice, log), replace(choice, **{"split_by": None, **reading_options})
+        other = {"split_by": None, "boxes": None, **reading_options}
+        source, choice = source_of(data, choice, log), replace(choice, **other)
         catalog = other_images(source, choice, run.class_names, split, seed, log, run.demonstration)
         source_text = f" on {source.manifest.root or source.manifest.name}"
     part = chosen_images(catalog, [split], limit, seed, log)
@@ -181,9 +189,10 @@ def evaluate(
         groups, related_images, trained_on = related_outside(run, part, frame_order, log)
         of_folds, search_text = None, ("copy or near-duplicate", trained_on)
     leakage = leakage_scores(predictions, groups, related_images, of_folds)
-    metrics, per_class = classification_metrics(predictions, groups=groups), per_class_metrics(predictions)
+    metrics, per_class = metrics_of(predictions, groups), per_class_metrics(predictions)
     if folder:
         write_predictions(predictions, folder / "predictions.csv")
+        write_photo_predictions(run, predictions, folder)
         write_json(folder / "metrics.json", {split: metrics})
         write_table(folder / "leakage.csv", leakage)
     sentences, cameras = leakage_sentences(leakage, *search_text, retrain=not run.is_external), None
@@ -240,7 +249,7 @@ def run_of_model(
             run.note("test evaluation: a model that was trained elsewhere")
         groups = rows.set_index("image_id")["group"]
         by_split = predictions.groupby("split", sort=False)
-        metrics = {split: classification_metrics(part, groups=groups) for split, part in by_split}
+        metrics = {split: metrics_of(part, groups) for split, part in by_split}
         write_json(run.path("metrics.json"), metrics)
     except BaseException:
         shutil.rmtree(folder)  # which was empty before

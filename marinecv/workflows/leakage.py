@@ -7,6 +7,7 @@ import pandas as pd
 from marinecv.audit.pairs import find_pairs
 from marinecv.console import Log
 from marinecv.data.groups import group_catalog, leave_out_duplicates, put_back, related_in_train
+from marinecv.data.photos import photos_of
 from marinecv.data.shards.records import is_present
 from marinecv.data.splits.split_catalog import is_grouped
 from marinecv.data.user_tables import usable
@@ -22,7 +23,7 @@ MAX_IMAGES_SEARCHED = 5000  # images, above which a training does not search rel
 
 def note_relatives(folder: Path, recipe: Recipe, catalog: pd.DataFrame, log: Log) -> pd.DataFrame:
     """Write `related.csv` of a new run, unless there are too many images; return the catalog with groups."""
-    many = len(usable(catalog)) > MAX_IMAGES_SEARCHED and not is_grouped(recipe.data.split_by)
+    many = len(usable(photos_of(catalog))) > MAX_IMAGES_SEARCHED and not is_grouped(recipe.data.split_by)
     if many or recipe.model.is_autoencoder:
         return catalog
     pairs = find_pairs(put_back(catalog), recipe.data.frame_order, log=log)
@@ -50,7 +51,7 @@ def related_outside(
 ) -> tuple[pd.Series, pd.DataFrame, str]:
     """Return the groups of images from elsewhere, those related to train images, and which of these were searched."""
     groups = group_catalog(images, find_pairs(images, frame_order, log=log)).set_index("image_id")["group"]
-    train = usable(run.catalog).query("split == 'train'")
+    images, train = photos_of(images), usable(photos_of(run.catalog)).query("split == 'train'")
     present = train["path"].map(is_present)
     searched = "train" if present.all() else f"the {present.sum()} of {len(train)} train images that still exist"
     train = train[present].assign(image_id="train: " + train["image_id"])  # both sets may use the same names

@@ -13,14 +13,18 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from marinecv.console import Log, import_tensorflow, silent
+from marinecv.data.crops import MIN_CONFIDENCE
+from marinecv.data.shards.records import photo_and_box
+from marinecv.data.user_tables import usable
 from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.selective import review_sentence
 from marinecv.files.atomic import whole_file, write_text
-from marinecv.files.csv_tables import parse_numbers, read_table
+from marinecv.files.csv_tables import parse_numbers, read_table, write_table
 from marinecv.progress import is_interactive, progress_bar
 from marinecv.run_records import Calibration
 from marinecv.runs import Run
 from marinecv.schema import check_choice, check_integer
+from marinecv.workflows.crops import crops_of_files, predictions_of_crops
 from marinecv.workflows.folders import resumable
 from marinecv.workflows.ray_workers import import_ray, ray_workers
 from marinecv.workflows.sources import Paths, find_images, open_classifier
@@ -40,6 +44,9 @@ def predict(
     seed: int = 0,
     workers: str | None = None,
     demonstration: bool = False,
+    boxes: str | os.PathLike | None = None,
+    min_confidence: float = MIN_CONFIDENCE,
+    crops: float | None = None,
     log: Log | None = print,
 ) -> pd.DataFrame:
     """Predict image files with the model of a run, with calibrated probabilities where the run has any.
@@ -61,17 +68,24 @@ def predict(
         seed: of the sample.
         workers: `"ray"` shares the work among the workers of a Ray cluster (RAY_ADDRESS) or of this machine.
         demonstration: let a model of drawn pictures predict photographs.
+        boxes: of a model of crops: a file of detections of one folder, as MegaDetector writes it. Each box of an animal
+            is predicted; beside `output` the file `photo_<output>` has a row a photograph.
+        min_confidence: of these detections.
+        crops: margin of the crops, where the model was trained on files of crops; None takes the run's.
         log: called with each line of text; None logs nothing.
     Returns:
-        DataFrame, one row a file: `path`, `predicted_class`, `probability` (0 to 1), `p_<class>` of every class,
-        `prediction_set` (classes not ruled out, joined by `|`) where the run has such sets, `doubt` and `review` where
-        they are asked for, and `problem`: why a file cannot be read, else empty.
+        DataFrame, one row a file, or a crop with its `box`: `path`, `predicted_class`, `probability` (0 to 1),
+        `p_<class>` of every class, `prediction_set` (classes not ruled out, joined by `|`) where the run has such sets,
+        `doubt` and `review` where they are asked for, and `problem`: why a file cannot be read, else empty. With boxes,
+        a photograph without an animal is of class "empty" and has the reason as its problem.
     Raises:
         ValueError: no such run, file, image or worker; the output exists; the run is an autoencoder's, its model takes
-            more than an image, or it was trained on drawn pictures.
+            more than an image, or it was trained on drawn pictures; or boxes are of several folders, or for a model of
+            whole photographs.
     """
     how = {"review": review, "tta": tta, "batch_size": batch_size, "limit": limit, "seed": seed, "workers": workers}
     how |= {"demonstration": demonstration, "log": log or silent}
+    how |= {"boxes": boxes, "min_confidence": min_confidence, "crops": crops}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "predictions.csv" if output is None else Path(output)
         predict_to_csv(run, paths, path, **how, is_kept=output is not None)
@@ -92,6 +106,9 @@ def predict_to_csv(
     seed: int,
     workers: str | None,
     demonstration: bool,
+    boxes: str | os.PathLike | None = None,
+    min_confidence: float = MIN_CONFIDENCE,
+    crops: float | None = None,
     log: Log,
     is_kept: bool = True,
 ) -> bool:
@@ -107,9 +124,14 @@ def predict_to_csv(
     if run.demonstration and not demonstration:
         raise ValueError(f"{run.folder} was trained on drawn pictures. Use real images, or add demonstration=True.")
     files = find_images(paths, limit, seed)
-    if output.exists():
-        raise ValueError(f"{output} exists and is never overwritten. Name another with output=.")
+    photo_output = output.with_name(f"photo_{output.name}")
+    for path in (output, photo_output) if boxes else (output,):
+        if path.exists():
+            raise ValueError(f"{path} exists and is never overwritten. Name another with output=.")
     calibration = calibration_of(run, log)
+    rows = crop_rows(run, files, paths, boxes, min_confidence, crops, log)
+    if rows is not None:
+        files = [Path(path) for path in usable(rows)["path"]]
     if tta:
         meaning = "mean of those of the image and its mirror image, after any calibration"
         log(f"each probability is the {meaning} (tta flip); temperature and sets were measured without")
@@ -134,21 +156,59 @@ def predict_to_csv(
             show(done := done + len(chunks[start]))
             if not is_interactive():
                 log(f"  {done}/{len(files)} images")
-        with whole_file(output) as whole_output, open(whole_output, "wb") as out:
-            for part in sorted(parts.glob("*.csv")):
-                out.write(part.read_bytes())
+        with whole_file(output) as whole_output:
+            with open(whole_output, "wb") as out:
+                for part in sorted(parts.glob("*.csv")):
+                    out.write(part.read_bytes())
+            if rows is not None:
+                found = read_table(whole_output) if files else None
+                left = calibration.photo_temperature / calibration.temperature if calibration else 1.0
+                tables = predictions_of_crops(rows, found, run.class_names, left)
+                for table, path in zip(tables, (whole_output, photo_output), strict=True):
+                    write_table(path, table, float_format="%.6f")
     shutil.rmtree(parts)
-    columns = ("problem", "review")
+    columns = ("predicted_class", "problem", "review")
     table = pd.read_csv(output, usecols=lambda name: name in columns, dtype=str, keep_default_na=False)
-    failed, flagged = ((table[name] != "").sum() if name in table else 0 for name in columns)
-    predicted = len(files) - failed
-    message = f"{predicted} predicted" + (f", {failed} failed (column problem)" if failed else "")
+    is_predicted = table["problem"] == ""
+    flagged = (table["review"] != "").sum() if "review" in table else 0
+    predicted, empty = is_predicted.sum(), (~is_predicted & (table["predicted_class"] != "")).sum()
+    failed = len(table) - predicted - empty
+    message = f"{predicted} predicted" + (f", {empty} without an animal" if empty else "")
+    message += f", {failed} failed (column problem)" if failed else ""
     log(f"{output}: {message}" if is_kept else message)
     if review and calibration and calibration.review:
         log(f"  {review_sentence(flagged, predicted, calibration)}")
     elif review:
         log("  The column review is empty: which images to look at is not known without calibration images.")
     return predicted > 0
+
+
+def crop_rows(
+    run: Run,
+    files: list[Path],
+    paths: Paths,
+    boxes: str | os.PathLike | None,
+    min_confidence: float,
+    crops: float | None,
+    log: Log,
+) -> pd.DataFrame | None:
+    """Return the catalog of the crops to predict; None where whole files are, logged for a model of crops."""
+    margin = run.preprocessing.crops if crops is None else crops
+    if not boxes:
+        if crops is not None:
+            raise ValueError("crops= is the margin of boxes. Name a file of detections with boxes=, or leave it out.")
+        if margin is not None:
+            log("This model was trained on crops, and whole photographs are given to it; boxes= names their boxes.")
+        return None
+    if margin is None:
+        raise ValueError(
+            f"{run.folder} was trained on whole images, and boxes= gives it crops. Leave it out; or if these images "
+            "were crops, add crops=0.1, their margin."
+        )
+    folders = [Path(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+    if len(folders) != 1 or not folders[0].is_dir():
+        raise ValueError(f"boxes= names images below one folder. Received: {', '.join(map(str, folders))}.")
+    return crops_of_files(files, folders[0], boxes, margin, min_confidence, log)
 
 
 def calibration_of(run: Run, log: Log) -> Calibration | None:
@@ -182,7 +242,7 @@ def key_of(run: Run, files: list[Path], review: bool, tta: str | None) -> str:
     digest.update((calibration.read_bytes() if calibration.is_file() else b"") + f"\0{review}\0{tta}\n".encode())
     for file in files:
         with suppress(OSError):  # a dead link or a closed folder: a row in any case
-            state = file.stat()
+            state = os.stat(photo_and_box(file)[0])
             digest.update(f"{state.st_mtime_ns}\0{state.st_size}".encode())
         digest.update(f"\0{file}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:8]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.formats import printable
+from marinecv.data.shards.records import photo_and_box
 from marinecv.evaluation.calibration import calibrated
 from marinecv.evaluation.conformal import prediction_sets
 from marinecv.evaluation.predict import check_inputs
@@ -41,7 +42,8 @@ def chunk_predictor(
 
     def text_of(start: int, files: list[Path], pixels: np.ndarray, reasons: dict[int, str]) -> str:
         rows = rows_of_files(predict_batch, files, pixels, reasons, run.class_names)
-        return table_text(rows, header=not start, float_format="%.6f")
+        digits = "%.9g" if any(photo_and_box(file)[1] for file in files) else "%.6f"  # photographs are computed of them
+        return table_text(rows, header=not start, float_format=digits)
 
     return read, text_of
 

@@ -20,6 +20,7 @@ from marinecv.data.catalog import check_trainable, class_names_of, limit_catalog
 from marinecv.data.download import network
 from marinecv.data.groups import COPY, NEAR_COPY
 from marinecv.data.manifests import Manifest
+from marinecv.data.photos import is_of_crops, photos_of
 from marinecv.data.splits.split_catalog import default_split_by, is_grouped, kfold, save_split, split_catalog
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.inputs import synthesize
@@ -35,6 +36,7 @@ from marinecv.training.model_config import BackboneModel
 from marinecv.training.recipe import DataConfig, Recipe, recipe_warnings
 from marinecv.training.settings import IMAGE_SIZE, with_changes
 from marinecv.workflows.choose import Candidates, choose
+from marinecv.workflows.crops import cropped
 from marinecv.workflows.leakage import MAX_IMAGES_SEARCHED
 from marinecv.workflows.sources import Data, Source, check_weights_file, source_of
 
@@ -230,13 +232,16 @@ def read_data(
     if manifest.root and manifest != source.manifest:  # found before the changes were known
         source = Source(manifest)
     if manifest.name != choice.name:  # other images are not split as the recipe's own
-        default = {"split_by": None, "fractions": DataConfig.fractions}
+        default = {"split_by": None, "fractions": DataConfig.fractions, "boxes": None}
         choice = replace(choice, **{name: value for name, value in default.items() if f"data.{name}" not in changes})
     reading = ("name", *READING, "demonstration")
     choice = replace(choice, **{name: getattr(manifest, name) for name in reading})
     catalog, seed = source.read(choice, log), with_changes(first, changes).training.seed
     for line in reading_lines(manifest, catalog):
         log(line)
+    if choice.boxes:
+        choice = replace(choice, boxes=str(Path(choice.boxes).absolute()))
+    catalog = cropped(catalog, manifest, choice, log)
     choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))
     pairs = find_pairs(catalog, choice.frame_order, log=log) if is_grouped(choice.split_by) else None
     catalog = split_catalog(catalog, choice.split_by, seed, choice.fractions, pairs, log=log)
@@ -253,7 +258,7 @@ def read_data(
     if any(recipe.data.synthetic for recipe in changed) and synthesize.candidates(catalog, read_boxes(manifest)).empty:
         raise ValueError("No train image has boxes of two classes, the second not a fish. Leave out synthetic=True.")
     if not first.model.is_autoencoder:
-        if pairs is None and len(usable(catalog)) <= MAX_IMAGES_SEARCHED:
+        if pairs is None and len(usable(photos_of(catalog))) <= MAX_IMAGES_SEARCHED:
             pairs = find_pairs(catalog, choice.frame_order, log=log)
         for note in label_notes(catalog, pairs):
             log(f"note: {note}")
@@ -278,7 +283,7 @@ def label_notes(catalog: pd.DataFrame, pairs: pd.DataFrame | None) -> Iterator[s
             yield f"no {split} image of {names}: {effect}"
     if pairs is not None:
         conflicts = pairs[pairs["kind"].isin((COPY, NEAR_COPY))]
-        classes = catalog.set_index("image_id")["class_name"]
+        classes = photos_of(catalog).set_index("image_id")["class_name"]
         first, second = conflicts["image_a"].map(classes), conflicts["image_b"].map(classes)
         conflicts = conflicts[(first != second) & first.notna() & second.notna()]
         for pair in conflicts.head(1).itertuples():
@@ -366,7 +371,8 @@ def log_plan(recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tup
     unusable = f"; {len(unusable_rows)} cannot be used, the first, " if len(unusable_rows) else ""
     for row in unusable_rows.head(1).itertuples():
         unusable += f"{row.image_id}: {row.problem} (the report names all)"
-    log(f"{len(usable_rows)} images ({counts}) of {len(class_names)} classes{unusable}")
+    noun = "crops" if is_of_crops(catalog) else "images"
+    log(f"{len(usable_rows)} {noun} ({counts}) of {len(class_names)} classes{unusable}")
     images = count_images(catalog)
     seeds, total = Counter(recipe.name for recipe in recipes.values()), 0.0
     for recipe in {recipe.name: recipe for recipe in recipes.values()}.values():

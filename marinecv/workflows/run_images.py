@@ -13,6 +13,7 @@ from marinecv.data.catalog import read_images_and_boxes
 from marinecv.data.find_data import find_data
 from marinecv.data.groups import first_level
 from marinecv.data.manifests import Manifest
+from marinecv.data.photos import is_of_crops, photos_of
 from marinecv.data.splits.split_catalog import is_grouped, split_catalog
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.inputs.pixel_cache import load_pixels
@@ -20,6 +21,7 @@ from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.streamed_pixels import Stream
 from marinecv.runs import Run
 from marinecv.training.recipe import DataConfig
+from marinecv.workflows.crops import cropped
 from marinecv.workflows.prepare import limit_images
 from marinecv.workflows.sources import Data, Source, names_data_set, source_of
 
@@ -51,16 +53,20 @@ def moved_images(run: Run, data: Data, log: Log) -> tuple[pd.DataFrame, pd.DataF
     source = source_of(data, DataConfig.of(run), log)
     images, boxes = (source.catalog, None) if source.catalog is not None else read_images_and_boxes(source.manifest)
     paths, catalog = images.set_index("image_id")["path"], usable(run.catalog)
-    catalog = catalog[catalog["image_id"].isin(paths.index)]
+    photo = "photo" if is_of_crops(catalog) else "image_id"
+    catalog = catalog[catalog[photo].isin(paths.index)]
     if catalog.empty:
         place = source.manifest.root or "this catalog"
         raise ValueError(f"None of the images of {run.folder} lies in {place}. Expected those that it was trained on.")
-    return catalog.assign(path=catalog["image_id"].map(paths)), boxes
+    path = catalog[photo].map(paths)
+    if is_of_crops(catalog):
+        path += ("#" + catalog["box"]).where(catalog["box"] != "", "")
+    return catalog.assign(path=path), boxes
 
 
 def data_of(run: Run, log: Log) -> Manifest | None:
     """Return the manifest of a run's data where its catalog says that they lay; None where the folder is gone."""
-    catalog, choice = usable(run.catalog), DataConfig.of(run)
+    catalog, choice = usable(photos_of(run.catalog)), DataConfig.of(run)
     paths = catalog["path"].map(lambda path: Path(path).as_posix())
     # Synthetic images lie in the run itself: the folder of most images is the data's.
     roots = [path.removesuffix(f"/{image_id}") for path, image_id in zip(paths, catalog["image_id"], strict=True)]
@@ -87,11 +93,13 @@ def other_images(
     if manifest.demonstration != drawn:
         raise ValueError("A demonstration model and real photographs say nothing of each other. Train on real images.")
     catalog = source.read(choice, log)
-    if manifest.merge_case:
-        spellings = {name.casefold(): name for name in class_names}
-        catalog["class_name"] = [spellings.get(name.casefold(), name) for name in catalog["class_name"]]
     for line in reading_lines(manifest, catalog):
         log(line)
+    catalog = cropped(catalog, manifest, choice, log)
+    if manifest.merge_case:
+        spellings = {name.casefold(): name for name in class_names}
+        for column in catalog.columns.intersection(["class_name", "photo_class"]):
+            catalog[column] = [spellings.get(name.casefold(), name) for name in catalog[column]]
     if choice.split_by:
         pairs = find_pairs(catalog, choice.frame_order, log=log) if is_grouped(choice.split_by) else None
         catalog = split_catalog(catalog, choice.split_by, seed=seed, pairs=pairs, log=log)

@@ -22,7 +22,7 @@ from marinecv.evaluation.cameras import CAMERAS, camera_sentence
 from marinecv.evaluation.estimates import few_groups_note, has_interval, interval_text
 from marinecv.evaluation.folds import fold_cameras, fold_metrics, fold_words
 from marinecv.evaluation.leakage import NOT_CHECKED, leakage_sentences, read_leakage_scores
-from marinecv.evaluation.metrics import classification_metrics
+from marinecv.evaluation.photos import metrics_of
 from marinecv.evaluation.predict import attribute_scores, predict_table
 from marinecv.evaluation.predictions import write_predictions
 from marinecv.evaluation.pseudo_labels import pseudo_labels, with_pseudo_labels
@@ -41,6 +41,7 @@ from marinecv.training.fit import fit_autoencoder, fit_recipe, load_run
 from marinecv.training.recipe import Recipe
 from marinecv.training.trackers import tracked
 from marinecv.workflows.calibrate import calibrate
+from marinecv.workflows.crops import write_photo_predictions
 from marinecv.workflows.folders import resumable
 from marinecv.workflows.leakage import note_relatives, save_leakage_scores
 from marinecv.workflows.prepare import attributes_by_image
@@ -140,11 +141,12 @@ def score_classifier(
     if attributes is not None:
         write_table(run.path("attribute_scores.csv"), attribute_scores(model, run, pixels))
     calibrate(run, recipe, model, rows, pixels, predictions, log)
+    write_photo_predictions(run, predictions, run.folder)
     if run.path("related.csv").is_file():
         save_leakage_scores(run, predictions, log)
     groups = run.catalog.set_index("image_id")["group"]
     parts = predictions.groupby("split", sort=False)
-    return {split: classification_metrics(part, groups=groups) for split, part in parts}
+    return {split: metrics_of(part, groups) for split, part in parts}
 
 
 def add_pseudo_labels(run: Run, recipe: Recipe, pixels: np.ndarray, log: Log) -> None:
@@ -219,7 +221,9 @@ def main_metric_text(metrics: dict) -> str:
     interval, note, groups = interval_text(metric, f".{digits}f"), few_groups_note(metric), ""
     if has_interval(metric) and (note or "groups" in metric):
         groups = f"; {note}" if note else f" in {metric['groups']} groups"
-    return f"{name} {metric['value']:.{digits}f}  ({interval}, n={metric['n']}{groups})"
+    text = f"{name} {metric['value']:.{digits}f}  ({interval}, n={metric['n']}{groups})"
+    photos = metrics.get("photo_accuracy")
+    return f"{text}; of photographs: {main_metric_text({'accuracy': photos})}" if photos else text
 
 
 def join_processes(distribute: str | None, folder: str | os.PathLike | None, is_one_classifier: bool) -> DeviceShard:

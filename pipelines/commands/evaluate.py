@@ -10,7 +10,7 @@ EXAMPLE = "evaluate runs/aquarium_four_conv-1 --split test --fold-by camera"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    options.add(parser, "run", "--split", *options.DATA, *options.LABELS, *options.SUBSET)
+    options.add(parser, "run", "--split", *options.DATA, *options.LABELS, *options.CROPS, *options.SUBSET)
     options.add_output(parser, "predictions and metrics")
     options.add(parser, "--batch-size", default=32, help="images at a time (default: 32)")
     options.add(parser, "--folds", help="also K-fold cross-validation of its recipe, related images in one fold")
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     run, data = opened.run_and_data(args)
     mcv = options.library()
     names = ("folds", "fold_by", "limit", "split_by", "frame_order", "label_rule", "images_without_boxes")
-    names += ("batch_size", "seed")
+    names += ("batch_size", "seed", "crops", "boxes", "min_confidence")
     how = {name: getattr(args, name) for name in names}
     options.print_line(str(mcv.evaluate(run, args.split, data, folder=args.output_dir, log=options.print_line, **how)))
     if args.output_dir:

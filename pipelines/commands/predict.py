@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(parser, "--limit", help="N random images")
     options.add(parser, "--seed", help="random seed (default: 0)")
     parser.add_argument("--demonstration", action="store_true", help="allow a model trained on demo images")
-    options.add(parser, "--workers")
+    options.add(parser, "--workers", "--boxes", "--crops")
+    options.add(parser, "--min-confidence", default=0.2)
 
 
 def run(args: argparse.Namespace) -> int:

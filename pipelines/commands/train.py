@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(parser, "--recipe", help="recipe by name (`recipes`), or its .toml or .json file")
     options.add(parser, "--set", "--epochs")
     options.add(parser, "--folds", help="K-fold cross-validation")
-    options.add(parser, "--image-size", "--output-dir", *options.SUBSET, *options.LABELS, *options.READING, "--track")
+    options.add(parser, "--image-size", "--output-dir", *options.SUBSET, *options.LABELS, *options.CROPS)
+    options.add(parser, *options.READING, "--track")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,12 +19,13 @@ from marinecv.data.annotations import (
     tables_of,
     text_of,
 )
-from marinecv.data.boxes import bad_row
+from marinecv.data.boxes import CORNERS, bad_row
 from marinecv.data.layouts import image_files, sub_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_path
 from marinecv.data.readers import Reader
 from marinecv.data.readers.folders import GROUP_NAME, class_folders, class_roots
+from marinecv.data.user_tables import is_usable
 
 KEYS = ("images", "detection_categories")
 THRESHOLD = 0.2  # where the file states none
@@ -78,6 +79,8 @@ def read_megadetector(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
 def read_detections(path: Path, root: Path) -> pd.DataFrame:
     """Return all boxes of a file of detections, of any confidence, matched to the images below `root`.
 
+    An image that the file does not name, or that was not processed, is a row without corners, with its problem.
+
     Returns:
         DataFrame with `BOX_COLUMNS` (corners in pixels as displayed), `confidence` (0 to 1, NaN where none is stated)
         and `category`, the name of what was detected: animal, person or vehicle.
@@ -85,9 +88,11 @@ def read_detections(path: Path, root: Path) -> pd.DataFrame:
         ValueError: the file cannot be read, or names no image below `root`.
     """
     records, confidences, _ = _read_file(path, root)
-    _, boxes = tables_of(root, records)
-    scores = pd.DataFrame([confidences[source] for source in boxes["source"]], columns=["confidence", "category"])
-    return boxes.assign(confidence=scores["confidence"].to_numpy(float), category=scores["category"].to_numpy())
+    images, boxes = tables_of(root, records, unnamed=UNNAMED)
+    unknown = images.loc[~is_usable(images), ["image_id", "problem"]].assign(class_name="", source=path.name)
+    boxes = pd.concat([boxes, unknown.assign(**dict.fromkeys(CORNERS, nan))], ignore_index=True)
+    scores = [confidences.get(source, (nan, "")) for source in boxes["source"]]
+    return boxes.assign(confidence=[score for score, _ in scores], category=[name for _, name in scores])
 
 
 def _read_file(path: Path, root: Path) -> tuple[list[Labeled], dict[str, tuple[float, str]], float]:

@@ -1,4 +1,4 @@
-"""Read the bytes of an image by its path: of a file, or of a record in a shard of a pack."""
+"""Read the bytes of an image by its path: of a file, or of a record in a shard of a pack; of a crop, those of both."""
 
 import os
 import re
@@ -10,6 +10,8 @@ FRAME = (12, 4)  # bytes before and after the content of a TFRecord: length and 
 HINT = "Bring it back from a copy, or pack the images again into another folder with `data pack`."
 MAX_BYTES = 2**30  # of a file or a record: more than the largest image that is decoded takes uncompressed
 _RECORD = re.compile(r"(.+\.tfrecord)#(\d+)\+(\d+)-([0-9a-f]{8})(-pillow)?", re.DOTALL)
+_CROP = re.compile(r"(.+)#(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})", re.DOTALL)
+Box = tuple[int, int, int, int]
 
 
 def record_path(shard: str | Path, offset: int, length: int, crc32: int, by_pillow: bool = False) -> str:
@@ -20,19 +22,36 @@ def record_path(shard: str | Path, offset: int, length: int, crc32: int, by_pill
     return f"{shard}#{offset}+{length}-{crc32:08x}{'-pillow' if by_pillow else ''}"
 
 
+def photo_and_box(path: str | Path) -> tuple[str, Box | None]:
+    """Return the path of the file or record that an image is cut out of, and its box; None for a whole image.
+
+    The path of a crop is such as `cam1/a.jpg#12,40,300,288`: xmin, ymin, xmax, ymax in pixels as displayed.
+    """
+    crop = _CROP.fullmatch(str(path))
+    box = crop and tuple(map(int, crop.groups()[1:]))
+    return (crop[1], box) if box and box[0] < box[2] and box[1] < box[3] else (str(path), None)
+
+
+def _record_of(path: str | Path) -> tuple[str, re.Match | None]:
+    """Return the path of the file or record without a box, and its match where it is a record."""
+    path, _ = photo_and_box(path)
+    return path, _RECORD.fullmatch(path)
+
+
 def is_record(path: str | Path) -> bool:
-    """Return whether a path is one that `record_path` gives."""
-    return bool(_RECORD.fullmatch(str(path)))
+    """Return whether a path is one that `record_path` gives, or of a crop of it."""
+    return bool(_record_of(path)[1])
 
 
 def is_by_pillow(path: str | Path) -> bool:
     """Return whether a path is that of a record which only Pillow decodes."""
-    return str(path).endswith("-pillow") and is_record(path)
+    record = _record_of(path)[1]
+    return bool(record and record[5])
 
 
 def is_present(path: str | Path) -> bool:
     """Return whether the file, or the shard of the record, exists."""
-    record = _RECORD.fullmatch(str(path))
+    path, record = _record_of(path)
     return os.path.isfile(record[1] if record else path)
 
 
@@ -41,8 +60,8 @@ def file_problem(path: str | Path) -> str:
 
     TensorFlow would take an address such as `gs://bucket/a.jpg` to the network; a pipe would never end.
     """
-    record = _RECORD.fullmatch(str(path))
-    if "://" in str(path):
+    path, record = _record_of(path)
+    if "://" in path:
         return "the path is an address; expected a file on this machine"
     try:
         state = os.stat(record[1] if record else path)
@@ -56,13 +75,13 @@ def file_problem(path: str | Path) -> str:
 
 def byte_size(path: str | Path) -> int:
     """Return the number of bytes that `read_bytes` gives."""
-    record = _RECORD.fullmatch(str(path))
+    path, record = _record_of(path)
     return int(record[3]) if record else os.path.getsize(path)
 
 
 def read_bytes(path: str | Path) -> bytes:
     """Read a file (OSError where that fails, see `file_problem`) or a record (ValueError where it is damaged)."""
-    record, problem = _RECORD.fullmatch(str(path)), file_problem(path)
+    (path, record), problem = _record_of(path), file_problem(path)
     try:
         if problem:
             raise OSError(problem)

@@ -11,9 +11,10 @@ import pandas as pd
 from marinecv.choices import SPLIT_BY, SPLITS
 from marinecv.console import Log, silent
 from marinecv.data.cache_dir import cache_path
-from marinecv.data.groups import first_level, group_catalog, put_back, split_in_groups
+from marinecv.data.groups import first_level, group_catalog, groups_of, put_back, split_in_groups
 from marinecv.data.layouts import SPLIT_NAMES, folder_splits
 from marinecv.data.names import match_names, normalize_name
+from marinecv.data.photos import by_photo, is_of_crops, photos_of, set_by_photo
 from marinecv.data.splits import partition
 from marinecv.data.user_tables import as_catalog, is_usable, why_unusable
 from marinecv.files.atomic import temporary_name
@@ -46,6 +47,7 @@ def default_split_by(catalog: pd.DataFrame) -> str:
     return "published" if catalog["split"].isin(SPLITS).any() else "grouped"
 
 
+@by_photo
 def split_catalog(
     catalog: pd.DataFrame,
     split_by: str = "published",
@@ -125,10 +127,13 @@ def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") 
 
     `by="stratified"` folds differ by at most one image of a class, and by one in all; "grouped" keeps each value of
     `group` on one side. Published splits are ignored, so take test images out first. Images that a split left out as
-    near-duplicates are used again. The order of rows does not matter.
+    near-duplicates are used again. The order of rows does not matter. Crops of a photograph stay together.
     """
     check_choice(("stratified", "grouped"), by=by)
-    catalog = put_back(as_catalog(catalog).reset_index(drop=True))
+    given = put_back(as_catalog(catalog).reset_index(drop=True))
+    catalog = photos_of(given)
+    if is_of_crops(given):
+        catalog = catalog.assign(group=groups_of(catalog))
     good = is_usable(catalog)
     if not 2 <= k <= good.sum():
         raise ValueError(f"There are {good.sum()} usable images for {k} folds. Expected 2 folds up to one an image.")
@@ -138,12 +143,16 @@ def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") 
     else:
         fold = pd.Series(np.arange(len(rows)) % k, index=partition.class_by_class(rows, rng))
     splits = [(fold == number).map({True: "validation", False: "train"}) for number in range(k)]
-    return [sort_by_split(catalog.assign(split=split.reindex(catalog.index, fill_value=""))) for split in splits]
+    parts = (catalog.assign(split=split.reindex(catalog.index, fill_value="")) for split in splits)
+    return [set_by_photo(given, sort_by_split(part)) for part in parts]
 
 
 def write_split(catalog: pd.DataFrame, path: str | Path) -> str:
-    """Write `image_id,split,class_name` of the usable images, sorted; return the SHA-256 of the file."""
-    catalog = as_catalog(catalog)
+    """Write `image_id,split,class_name` of the usable images, sorted; return the SHA-256 of the file.
+
+    Of crops, the photographs.
+    """
+    catalog = as_catalog(photos_of(catalog))
     rows = catalog[is_usable(catalog) & catalog["split"].isin(SPLITS)].sort_values("image_id")
     write_table(path, rows[["image_id", "split", "class_name"]])
     return sha256(path)
