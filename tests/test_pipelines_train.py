@@ -221,6 +221,25 @@ def test_the_class_level_that_is_named_is_part_of_the_recipe(tmp_path, untrained
     assert Recipe.of(run).data.class_level == data_of(run, silent).class_level == "leaf"
 
 
+def test_the_columns_that_are_named_are_part_of_the_recipe_but_not_of_images_from_elsewhere(
+    shared_tank, tmp_path, untrained
+):
+    rows = []
+    for number, name in enumerate(("crab", "eel") * 4):
+        draw_image(name, seed=number).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{name},x\n")
+    (tmp_path / "data.csv").write_text("Bild,Art,class\n" + "".join(rows))
+    columns = {"file": "Bild", "class": "Art"}
+    words = [f"{what}={name}" for what, name in columns.items()]
+    run = begun(tmp_path, tmp_path / "run", "--split-by", "stratified", "--columns", *words)
+    assert run.class_names == ("crab", "eel") and Recipe.of(run).data.columns == columns
+    assert data_of(run, silent).columns == columns
+    how = {"columns": columns, "split_by": "stratified", "weights": "none"}
+    again = mcv.train(tmp_path, folder=tmp_path / "again", log=None, **how)
+    assert Recipe.of(again).data.columns == columns and again.class_names == run.class_names
+    assert source_of(shared_tank, replace(DataConfig.of(run), columns={}), silent).manifest.root == shared_tank
+
+
 def test_the_label_rule_decides_the_classes(shared_tank, tmp_path, untrained):
     runs = {rule: begun(shared_tank, tmp_path / rule, "--label-rule", rule) for rule in ("dominant", "area", "count")}
     labels = {rule: run.catalog.set_index("image_id")["class_name"] for rule, run in runs.items()}

@@ -30,7 +30,7 @@ from marinecv.workflows.folders import resumable
 from marinecv.workflows.prepare import Changes, adapted_recipe, log_plan, read_data, with_logged_weights
 from marinecv.workflows.results import write_curve
 from marinecv.workflows.run import Experiment
-from marinecv.workflows.sources import Data, open_run, source_of
+from marinecv.workflows.sources import Data, open_run, source_of, with_columns
 from marinecv.workflows.train import RecipeLike, as_list
 from marinecv.workflows.train_runs import score, start, train_unfinished
 
@@ -132,7 +132,7 @@ def learning_curve(
     if encoder is not None and encoder_data != "train":
         raise ValueError("The run of encoder= is trained already. Leave out encoder_data=, or that run.")
     if recipes is None:
-        data = source_of(data, A.data, log)
+        data = source_of(data, with_columns(A.data, changes, settings), log)
         recipes = [head()] if is_own(data.manifest, A) else FAMILY
     lines = line_recipes(recipes)
     changes = full_names(lines[0], changes, **settings)

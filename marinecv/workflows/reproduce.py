@@ -22,7 +22,7 @@ from marinecv.workflows.folders import resumable
 from marinecv.workflows.prepare import Changes, plan_runs, with_available_weights
 from marinecv.workflows.results import order_sentences, write_results
 from marinecv.workflows.run import Experiment
-from marinecv.workflows.sources import Data, Source, names_data_set, source_of
+from marinecv.workflows.sources import Data, Source, names_data_set, source_of, with_columns
 from marinecv.workflows.train_runs import finish_experiment, start
 
 COMMANDS = ("pretrain", "finetune", "autoencode")  # whose recipes are reproduced
@@ -107,7 +107,7 @@ def reproduce(
         recipes_by_data.setdefault((recipe.data.name, recipe.data.attributes), []).append(recipe)
     for (name, _), recipes_of_data in recipes_by_data.items():
         try:
-            source = images_of_report(data, recipes_of_data[0].data, log)
+            source = images_of_report(data, with_columns(recipes_of_data[0].data, changes), log)
             plan = plan_runs(source, recipes_of_data, changes, log, folds=folds, seeds=seeds, may_cache=False)
         except (ConnectionError, ValueError) as error:  # another data set may be available
             errors.append(error)

@@ -98,7 +98,7 @@ def search(
         raise ValueError(f"Expected 1 to {MAX_TRIALS} trials. Received: trials={trials}.")
     if recipe is None and data is None:
         raise ValueError("Name a recipe with recipe=; the command recipes lists them.")
-    data, recipe = with_recipe(data, recipe, log)
+    data, recipe = with_recipe(data, recipe, changes, settings, log)
     recipe = recipe_named(recipe, "search")
     # All of validation ranks the trials: nothing is held out to calibrate on.
     changes = {"training.calibration": recipe.training.calibration, **full_names(recipe, changes, **settings)}

@@ -2,8 +2,8 @@
 
 import os
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -62,6 +62,13 @@ def source_of(data: Data, choice: DataConfig, log: Log) -> Source:
     if hint and not is_there and len(Path(data).parts) == 1:
         raise ValueError(f"There is no folder and no data set {str(data)!r}.{hint}")
     return Source(find_data(data_dir=data, **reading))
+
+
+def with_columns(choice: DataConfig, changes: Mapping | None, settings: Mapping | None = None) -> DataConfig:
+    """Return the data part of a recipe with the columns that changes or settings name: files are found by them."""
+    given = {**(changes or {}), **(settings or {})}
+    columns = given.get("columns") or given.get("data.columns")
+    return replace(choice, columns=columns) if columns else choice
 
 
 def names_data_set(data: str | os.PathLike) -> bool:

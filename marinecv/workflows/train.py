@@ -20,7 +20,7 @@ from marinecv.workflows.choose import Candidates, log_pretrained
 from marinecv.workflows.folders import resumable
 from marinecv.workflows.prepare import plan_runs
 from marinecv.workflows.run import Experiment, Run
-from marinecv.workflows.sources import Data, source_of
+from marinecv.workflows.sources import Data, source_of, with_columns
 from marinecv.workflows.train_runs import finish, finish_experiment, follow_process_0, join_processes, start
 
 MINUTES = 10.0
@@ -96,7 +96,8 @@ def autoencode(data: Data = None, recipe: RecipeLike = None, **options: Any) -> 
     """
     chosen = recipe_named(recipe or DENOISE, "autoencode")
     if recipe is None and data is not None:
-        data = source_of(data, chosen.data, options.get("log", print) or silent)
+        choice = with_columns(chosen.data, options.get("changes"), options)
+        data = source_of(data, choice, options.get("log", print) or silent)
         if is_own(data.manifest, chosen):
             chosen = replace(chosen, name="denoise")
     return train(data, chosen, **options)
@@ -187,11 +188,13 @@ def as_list(recipes: RecipeLike | Sequence[RecipeLike]) -> list[RecipeLike]:
     return [recipes] if recipes is None or isinstance(recipes, (Recipe, str, os.PathLike)) else list(recipes)
 
 
-def with_recipe(data: Data, recipe: RecipeLike, log: Log) -> tuple[Data, Recipe]:
+def with_recipe(
+    data: Data, recipe: RecipeLike, changes: Mapping[str, Any] | None, settings: Mapping[str, Any], log: Log
+) -> tuple[Data, Recipe]:
     """Return images and recipe; without a recipe the one for these images."""
     if recipe is not None:
         return data, recipe_named(recipe)
-    source = source_of(data, recipe_for(None).data, log)
+    source = source_of(data, with_columns(recipe_for(None).data, changes, settings), log)
     return source, recipe_for(source.manifest)
 
 
@@ -211,7 +214,7 @@ def with_default(
 ) -> tuple[Data, Recipe, dict[str, Any], Candidates | None]:
     """Return images, recipe, changes by full name and, where no recipe is named for own images, how to choose it."""
     is_named = recipe is not None
-    data, recipe = with_recipe(data, recipe, log)
+    data, recipe = with_recipe(data, recipe, changes, settings, log)
     is_open = not is_named and is_own(data.manifest, recipe)
     if is_open:
         of_probe = full_names(PROBE, changes, **settings)
