@@ -9,7 +9,7 @@ from PIL import Image
 from marinecv.data.accounting import ANNOTATION, count_files, reading_lines
 from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import read_boxes, read_catalog
-from marinecv.data.manifests import manifest_of_folder
+from marinecv.data.manifests import Manifest, manifest_of_folder
 
 CATEGORIES = [{"id": 3, "name": "red fox", "supercategory": "animal"}, {"id": 9, "name": "cat"}]
 HASHES = "0123456789abcdef" * 2, "f" * 32
@@ -162,6 +162,12 @@ def test_a_wrong_file_is_an_error_that_says_how_to_correct_it(tmp_path, images, 
     write(tmp_path / "x.json", images, annotations, categories)
     with pytest.raises(ValueError, match=message):
         catalog_of(tmp_path)
+
+
+def test_a_manifest_of_a_folder_without_a_file_is_an_error(tmp_path):
+    for layout, message in {"coco": "no JSON file of images, annotations", "megadetector": "of no JSON file"}.items():
+        with pytest.raises(ValueError, match=message):
+            read_catalog(Manifest(name="x", layout=layout, root=tmp_path))
 
 
 def test_labels_of_yolo_and_a_labels_csv_go_before_a_stray_file(tmp_path):

@@ -10,7 +10,7 @@ CODECS = (".heic", ".heif", ".avif", ".jp2", ".jpx", ".j2k", ".jxl", ".psd")
 RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".raw")
 UNSUPPORTED_SUFFIXES = CODECS + RAW
 TEXT_SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".html", ".log")  # never opened
-HEAD_BYTES = 64
+HEAD_BYTES, TEXT_BYTES = 64, 2**16
 _SIGNATURES = {  # of a file; those that are read come first
     "JPEG": rb"\xff\xd8\xff",
     "PNG": rb"\x89PNG\r\n\x1a\n",
@@ -50,6 +50,14 @@ def is_image(path: Path) -> bool:
     if suffix in IMAGE_SUFFIXES + UNSUPPORTED_SUFFIXES:
         return not os.path.isdir(path)
     return suffix not in TEXT_SUFFIXES and bool(content_format(path))
+
+
+def begins_with(path: Path, suffix: str, pattern: re.Pattern[bytes]) -> bool:
+    """Return whether the text of a file of this suffix has a pattern in its first `TEXT_BYTES`."""
+    if path.suffix.lower() != suffix or path.name.startswith(".") or not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return bool(pattern.search(file.read(TEXT_BYTES).replace(b"\0", b"")))  # without the zeros of UTF-16
 
 
 def printable(path: Path | str) -> str:

@@ -59,6 +59,23 @@ MANIFEST = """name = "tank"\nlayout = "roboflow"\nroot = "roboflow"\nhashes = "t
 class_names = ["crab", "eel"]\n[expected]
 images = {train = 2, validation = 2}\nboxes = {train = {crab = 1, eel = 1}}\n"""
 BOXES = "filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,64,48,crab,4,6,40,36\nb.jpg,64,48,eel,50,2,56,8\n"
+VALUE = '{"x": 1, "y": 2, "width": 3, "height": 4, "rotation": 5, "rectanglelabels": ["crab"]}'
+RESULT = f'[{{"type": "rectanglelabels", "id": "r", "original_width": 64, "original_height": 48, "value": {VALUE}}}]'
+BESIDE_IMAGES = {
+    "one_class": ("_classes.csv", "filename, crab, eel\na.jpg, 1, 0\nb.jpg, 0, 1\n"),
+    "voc": (
+        "a.xml",
+        "<annotation><filename>a.jpg</filename><size><width>64</width><height>48</height></size><object><name>crab</name>"
+        "<bndbox><xmin>4</xmin><ymin>6</ymin><xmax>40</xmax><ymax>36</ymax></bndbox></object></annotation>",
+    ),
+    "cvat": (
+        "annotations.xml",
+        '<annotations><image id="0" name="a.jpg" width="64" height="48" subset="train"><tag label="crab"/><polygon '
+        'label="crab" points="1,2;3,4"/><box label="crab" xtl="4" ytl="6" xbr="40" ybr="36" rotation="9"/></image>'
+        '<image id="1" name="b.jpg"><mask label="crab" left="1" top="2" width="3" height="4"/></image></annotations>',
+    ),
+    "tasks": ("tasks.json", f'[{{"data": {{"image": "a.jpg"}}, "annotations": [{{"result": {RESULT}}}]}}]'),
+}
 Target = Callable[[bytes, Path], None]
 TARGETS: dict[str, Target] = {}
 SEEDS: dict[str, Callable[[Path], list[bytes]]] = {}
@@ -93,6 +110,11 @@ def make_place(place: Path) -> Path:
     for split in ("train", "valid"):
         (place / "roboflow" / split / "_annotations.csv").write_text(BOXES)
     (place / "listed" / "labels.csv").write_text("file,class\na.jpg,crab\nb.jpg,'eel'\n")
+    for folder, (file, text) in BESIDE_IMAGES.items():
+        for name in ("a.jpg", "b.jpg"):
+            (place / folder).mkdir(exist_ok=True)
+            Image.new("RGB", (64, 48)).save(place / folder / name)
+        (place / folder / file).write_text(text)
     for folder in ("yolo", "named"):
         (place / folder / "train" / "labels").mkdir()
         (place / folder / "train" / "labels" / "a.txt").write_text("0 0.5 0.5 0.25 0.25\n1 .1 .1 .2 .2\n")
@@ -149,6 +171,10 @@ def _data_set(name: str, file: str, layout: str) -> None:
 
 _data_set("roboflow_csv", "roboflow/train/_annotations.csv", "roboflow")
 _data_set("labels_csv", "listed/labels.csv", "table")
+_data_set("classes_csv", "one_class/_classes.csv", "classes_csv")
+_data_set("voc_xml", "voc/a.xml", "voc")
+_data_set("cvat_xml", "cvat/annotations.xml", "cvat")
+_data_set("label_studio_json", "tasks/tasks.json", "label_studio")
 _data_set("yolo_label", "yolo/train/labels/a.txt", "yolo")
 _data_set("data_yaml", "named/data.yaml", "yolo")
 

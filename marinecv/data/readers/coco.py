@@ -51,7 +51,9 @@ def read_coco(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     known = {path.relative_to(root).as_posix() for path in files}
     places = [root, *(folder for folder in sub_folders(root) if IMAGE_FOLDERS.fullmatch(folder.name))]
     splits = {folder: split for place in places for split, folder in split_folders(place).items()}
-    for path, split in _split_of_tables(root).items():
+    if not (tables := _split_of_tables(root)):
+        raise ValueError(f"{root} has no JSON file of {', '.join(KEYS)}. Expected one here or in annotations/.")
+    for path, split in tables.items():
         of_file = _read_file(path, root, decisions)
         candidates = [path.parent, root, *places[1:], *(folder for folder in splits if splits[folder] == split)]
         inside = {folder: folder.relative_to(root).as_posix() for folder in dict.fromkeys(candidates)}

@@ -2,21 +2,21 @@
 
 import re
 from dataclasses import replace
-from math import cos, radians, sin
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import pandas as pd
 
 from marinecv.data.annotations import Box, Labeled, box_of, decisions_sentence, read_xml, tables_of, text_of
-from marinecv.data.formats import printable
+from marinecv.data.formats import begins_with, printable
 from marinecv.data.layouts import folder_splits, image_files
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import Reader
+from marinecv.data.shapes import enclosing, size_of, turned
 
 SPECIES = "species"  # the attribute that is the class where every shape has it
-_ROOT_TAG, _HEAD_BYTES = re.compile(rb"<annotations[\s>]"), 4096
-_BOX, _MASK = ("xtl", "ytl", "xbr", "ybr"), ("left", "top", "width", "height")
+_ROOT_TAG = re.compile(rb"<annotations[\s>]")
+_NUMBERS = {"box": ("xtl", "ytl", "xbr", "ybr"), "mask": ("left", "top", "width", "height")}
 
 
 def read_cvat(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -24,7 +24,7 @@ def read_cvat(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     A tag is the class of its image, unless boxes refute it. Of polygons, masks and turned boxes the bounding box is
     taken; other shapes are boxes with a problem. Classes are labels, or the attribute `species` where every box has it.
-    A `subset` that is named after a split is one. Raises ValueError for tracks, which are of a video.
+    A `subset`, else a file, that is named after a split is one. Raises ValueError for tracks, which are of a video.
     """
     root, records, decisions = manifest.root, [], []
     paths = image_files(root, deep=True)
@@ -38,26 +38,20 @@ def read_cvat(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         classes = "labels, as some boxes lack the" if class_of is _label else "the"
         decisions.append(f"The classes of boxes are {classes} attribute {SPECIES!r} ({with_species} of {len(shapes)}).")
     subsets = {image.get("subset", "") for _, image in images}
-    splits = folder_splits(subsets)
+    splits = folder_splits(subsets | {path.stem for path, _ in images})
     if others := sorted(subsets - splits.keys() - {"", "default"}):
         decisions.append(f"Subsets that are no split: {', '.join(map(text_of, others))}.")
     for path, image in images:
-        name, subset = image.get("name", ""), image.get("subset", "")
+        name, subset = image.get("name", ""), image.get("subset") or path.stem  # some tools write train.xml, val.xml
         tags = sorted({_species(tag) or _label(tag) for tag in image.iter("tag")})
         source = f"{printable(path.name)}:image {image.get('id', '')}"
         places = (f"images/{subset}/{name}", f"{subset}/{name}", f"images/{name}")
-        records.append(
-            Labeled(
-                name=next((names[place] for place in places if place in names), name),
-                folder=root,
-                source=source,
-                split=splits.get(subset, ""),
-                class_name=tags[0] if tags else "",
-                size=_size(image),
-                boxes=tuple(_box(shape, class_of(shape), source) for shape in image if shape.tag != "tag"),
-                problem=f"has the tags {' and '.join(tags)}, expected one" if len(tags) > 1 else "",
-            )
-        )
+        labels = {"class_name": tags[0] if len(tags) == 1 else "", "split": splits.get(subset, "")}
+        labels["problem"] = f"has the tags {' and '.join(tags)}, expected one" if len(tags) > 1 else ""
+        boxes = tuple(_box(shape, class_of(shape), source) for shape in image if shape.tag != "tag")
+        size = size_of(image.get("width"), image.get("height"))
+        name = next((names[place] for place in places if place in names), name)
+        records.append(Labeled(name=name, folder=root, source=source, size=size, boxes=boxes, **labels))
     if refuted_classes(records):
         records = [replace(record, class_name="", problem="") for record in records]
         decisions.append("Tags are no classes here, because some differ from the boxes of their image.")
@@ -67,13 +61,7 @@ def read_cvat(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _files(root: Path) -> list[Path]:
-    """Return the XML files of a folder that hold annotations of CVAT."""
-    paths = sorted(path for path in root.glob("*") if path.suffix.lower() == ".xml" and path.is_file())
-    heads = {}
-    for path in paths:
-        with open(path, "rb") as file:
-            heads[path] = file.read(_HEAD_BYTES)
-    return [path for path, head in heads.items() if _ROOT_TAG.search(head)]
+    return sorted(path for path in root.glob("*") if begins_with(path, ".xml", _ROOT_TAG))
 
 
 def refuted_classes(records: list[Labeled]) -> bool:
@@ -82,7 +70,7 @@ def refuted_classes(records: list[Labeled]) -> bool:
     return any(
         record.problem or record.class_name not in of_boxes
         for record, of_boxes in classes
-        if record.class_name and of_boxes
+        if of_boxes and (record.class_name or record.problem)
     )
 
 
@@ -106,35 +94,17 @@ def _species(shape: Element) -> str:
 
 
 def _box(shape: Element, class_name: str, source: str) -> Box:
-    """Return the bounding box of a shape; a box is turned clockwise about its center."""
-    if shape.tag == "polygon":
-        points = [point.split(",") for point in shape.get("points", "").split(";")]
-        try:
-            x, y = ([float(number) for number in axis] for axis in zip(*points, strict=True))
-            numbers = [min(x), min(y), max(x), max(y)]
-        except ValueError:
-            numbers = [shape.get("points")]
-        return box_of(class_name, numbers, source)
-    if shape.tag == "mask":
-        return box_of(class_name, [shape.get(name) for name in _MASK], source, xywh=True)
-    box = box_of(class_name, [shape.get(name) for name in _BOX] if shape.tag == "box" else [shape.tag], source)
+    """Return the bounding box of a shape; a box is turned about its center."""
     try:
-        angle = radians(float(shape.get("rotation", 0)))
-    except ValueError:
-        return box_of(class_name, [f"rotation {shape.get('rotation')}"], source)
-    left, top, right, bottom = box.corners
-    width, height = abs(right - left), abs(bottom - top)
-    half_width = (abs(width * cos(angle)) + abs(height * sin(angle))) / 2
-    half_height = (abs(width * sin(angle)) + abs(height * cos(angle))) / 2
-    x, y = (left + right) / 2, (top + bottom) / 2
-    return replace(box, corners=(x - half_width, y - half_height, x + half_width, y + half_height)) if angle else box
-
-
-def _size(image: Element) -> tuple[int, int] | None:
-    try:
-        return int(image.get("width", "")), int(image.get("height", ""))
-    except ValueError:
-        return None
+        if shape.tag == "polygon":
+            corners = enclosing(map(float, point.split(",")) for point in shape.get("points", "").split(";"))
+        else:
+            a, b, c, d = (float(shape.get(name)) for name in _NUMBERS[shape.tag])
+            corners = (a, b, a + c, b + d) if shape.tag == "mask" else (a, b, c, d)
+            corners = turned(corners, float(shape.get("rotation", 0)), (a + c) / 2, (b + d) / 2)
+    except (KeyError, TypeError, ValueError):
+        corners = [shape.tag, *shape.attrib.values()]
+    return box_of(class_name, corners, source)
 
 
 READER = Reader(

@@ -1,8 +1,8 @@
 """Read Label Studio's JSON: a list of tasks, with classes of whole images and boxes in percent."""
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import replace
-from math import cos, radians, sin
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
@@ -10,24 +10,20 @@ import pandas as pd
 
 from marinecv.data.annotations import Box, Labeled, box_of, decisions_sentence, read_json, tables_of, text_of
 from marinecv.data.boxes import bad_row
-from marinecv.data.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
+from marinecv.data.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES, begins_with, printable
 from marinecv.data.layouts import image_files
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import Reader
 from marinecv.data.readers.cvat import refuted_classes
 from marinecv.data.readers.table import COLUMN_NAMES, column_key
+from marinecv.data.shapes import enclosing, size_of, turned
 
 UNNAMED = "no task of Label Studio names it"
 NOT_LABELED = "nobody has labeled its task"
-_TASKS = re.compile(
-    rb'\s*\[\s*\{.*?"(annotations|completions|predictions|annotation_id|annotator|data)"\s*:', re.DOTALL
-)
-_HEAD_BYTES = 2**16
+_TASKS = re.compile(rb'\A(\xef\xbb\xbf)?\s*\[\s*\{.*?"(annotations|completions|annotation_id|data)"\s*:', re.DOTALL)
 _UPLOAD = re.compile(r"upload/\d+/(?P<stored>(?:[0-9a-f]{8}-)?(?P<name>[^/]+))$")
 _SHAPE = re.compile(r"(rectangle|polygon|ellipse|brush|keypoint|bitmask|vector)(labels)?")
-Region = list[
-    dict
-]  # the items of `result` that share an id: a shape, its label, its choice; or one choice of the image
+Region = list[dict]  # items of `result` that share an id: a shape, its label and its choice, or one choice of the image
 
 
 def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -40,7 +36,10 @@ def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     root, records, decisions = manifest.root, [], []
     files = image_files(root, deep=True)
-    tasks = [(f"{path.name}:{number}", task) for path in _files(root) for number, task in enumerate(_tasks(path))]
+    file_names = {path.name for path in files}
+    tasks = [
+        (f"{printable(path.name)}:{number}", task) for path in _files(root) for number, task in enumerate(_tasks(path))
+    ]
     done = [_annotations(task, source) for source, task in tasks]
     if count := sum(len({str(sorted(map(_classes, regions))) for regions in each}) > 1 for each in done):
         decisions.append(f"Of {count} of {len(tasks)} tasks annotations differ in their classes; the newest is taken.")
@@ -51,37 +50,26 @@ def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         decisions.append("The class of a box is its own choice, which every box has, not its label.")
     question = _class_question(region[0] for regions in newest for region in regions if not _shape(region))
     for (source, task), regions, annotations in zip(tasks, newest, done, strict=True):
-        asked = [region for region in regions if not _shape(region) and region[0].get("from_name") == question]
+        asked = [each for each in regions if not _shape(each) and text_of(each[0].get("from_name")) == question]
         classes = sorted({text for region in asked for text in _choices(region)})
-        problem = f"names several classes: {', '.join(classes)}" if len(classes) > 1 else ""
-        records.append(
-            Labeled(
-                name=_name_of(_image_reference(task, source), {path.name for path in files}),
-                folder=root,
-                source=source,
-                class_name=classes[0] if classes else "",
-                size=next((size for region in regions for item in region if (size := _size(item))), None),
-                boxes=tuple(_box(region, of_box(region), source) for region in regions if _shape(region)),
-                problem=problem if annotations else NOT_LABELED,
-            )
-        )
+        labels = {"class_name": classes[0] if len(classes) == 1 else "", "problem": NOT_LABELED}
+        if annotations:
+            labels["problem"] = f"names several classes: {', '.join(classes)}" if len(classes) > 1 else ""
+        name = _name_of(_image_reference(task, source), file_names)
+        size = next(filter(None, (_size(item) for region in regions for item in region)), None)
+        boxes = tuple(_box(region, of_box(region), source) for region in regions if _shape(region))
+        records.append(Labeled(name=name, folder=root, source=source, size=size, boxes=boxes, **labels))
     if refuted_classes(records):
         decisions.append("Choices of images are no classes here, because some differ from the boxes of their image.")
-        records = [
-            replace(record, class_name="", problem=record.problem * (record.problem == NOT_LABELED))
-            for record in records
-        ]
+        kept = [record.problem if record.problem == NOT_LABELED else "" for record in records]
+        records = [replace(each, class_name="", problem=problem) for each, problem in zip(records, kept, strict=True)]
     images, boxes = tables_of(root, records, files, unnamed=UNNAMED)
     images.attrs["decisions"] += decisions
     return images, boxes
 
 
 def _files(root: Path) -> list[Path]:
-    heads = {}
-    for path in sorted(path for path in root.glob("*") if path.suffix.lower() == ".json" and path.is_file()):
-        with open(path, "rb") as file:
-            heads[path] = file.read(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf")
-    return [path for path, head in heads.items() if _TASKS.match(head)]
+    return sorted(path for path in root.glob("*") if begins_with(path, ".json", _TASKS))
 
 
 def _tasks(path: Path) -> list[dict]:
@@ -103,10 +91,10 @@ def _annotations(task: dict, source: str) -> list[list[Region]]:
         found = [each for each in found if not (each.get("was_cancelled") or each.get("skipped"))]
         found = sorted(found, key=lambda each: str(each.get("created_at", "")), reverse=True)
         return [_regions(each.get("result") or []) for each in found]
-    except (AttributeError, TypeError):
+    except (AttributeError, TypeError) as error:
         raise ValueError(
-            f"The annotations of {source} are no list of objects with results. Expected those of Label Studio. "
-            "Export them again."
+            f"The annotations of {source} are no list of objects with results: {error}. Expected those of Label "
+            "Studio. Export them again."
         ) from None
 
 
@@ -115,6 +103,9 @@ def _regions(results: list[dict]) -> list[Region]:
     for number, item in enumerate(results):
         if isinstance(item.get("value"), dict):  # relations have none
             regions.setdefault(item.get("id") or number, []).append(item)
+            for key, entry in item["value"].items():
+                if (key == "choices" or key.endswith("labels")) and not isinstance(entry, list | None):
+                    raise TypeError(f"{key} is {entry!r:.40}, no list")
     return list(regions.values())
 
 
@@ -136,7 +127,7 @@ def _classes(region: Region) -> list[str]:
     return sorted({*_labels(region), *_choices(region)})
 
 
-def _class_question(items) -> str | None:
+def _class_question(items: Iterable[dict]) -> str | None:
     """Return the question (`from_name`) whose choices are classes: the only one, or the one named as a class is."""
     names = sorted({text_of(item.get("from_name")) for item in items if item["value"].get("choices")})
     usual = [name for name in names if column_key(name) in COLUMN_NAMES["class"]]
@@ -163,9 +154,9 @@ def _is_image(reference: str) -> bool:
     return suffix in IMAGE_SUFFIXES + UNSUPPORTED_SUFFIXES or bool(re.match(r"/data/|data:image/|\w+://", reference))
 
 
-def _name_of(reference: str, files) -> str:
-    """Return the path or name that a reference to an image ends with."""
-    place, is_local, local = reference.partition("/local-files/?d=")
+def _name_of(reference: str, file_names: Collection[str]) -> str:
+    """Return the path or name that a reference to an image ends with; an upload may have kept its prefix."""
+    _, is_local, local = reference.partition("/local-files/?d=")
     scheme, is_address, rest = reference.partition("://")
     if is_local:
         return unquote(local)
@@ -175,40 +166,33 @@ def _name_of(reference: str, files) -> str:
         return ""
     name = rest.partition("/")[2] if is_address else reference
     if upload := _UPLOAD.search(name):
-        return upload["stored"] if upload["stored"] in files else upload["name"]
+        return upload["stored"] if upload["stored"] in file_names else upload["name"]
     return name
 
 
 def _box(region: Region, classes: list[str], source: str) -> Box:
     """Return the bounding box of a shape in fractions of its image; a box is turned about its top left corner."""
     shape, name = _shape(region), " and ".join(classes)
-    value, (width, height), kind = shape["value"], _size(shape) or (0, 0), shape["type"].removesuffix("labels")
+    value, kind, angle = shape["value"], shape["type"].removesuffix("labels"), shape["value"].get("rotation") or 0
     try:
+        wide, high = (_size(shape) or (0, 0)) if angle else (1, 1)
         if len(classes) > 1 or shape.get("image_rotation") or kind not in ("rectangle", "polygon"):
             raise ValueError
         if kind == "polygon":
-            points = [(float(x) / 100, float(y) / 100) for x, y in value["points"]]
+            corners = enclosing((float(x) / 100, float(y) / 100) for x, y in value["points"])
         else:
             x, y, w, h = (float(value[key]) / 100 for key in ("x", "y", "width", "height"))
-            points = [(x, y), (x + w, y + h)]
-            if angle := radians(float(value.get("rotation") or 0)):
-                right, down = (
-                    (w * cos(angle), w * sin(angle) * width / height),
-                    (-h * sin(angle) * height / width, h * cos(angle)),
-                )
-                points = [
-                    (x + i * right[0] + j * down[0], y + i * right[1] + j * down[1]) for i in (0, 1) for j in (0, 1)
-                ]
-        low, high = zip(*((min(axis), max(axis)) for axis in zip(*points, strict=True)), strict=True)
+            x, y, w, h = x * wide, y * high, w * wide, h * high
+            left, top, right, bottom = turned((x, y, x + w, y + h), float(angle), x, y)
+            corners = left / wide, top / high, right / wide, bottom / high
     except (ValueError, KeyError, TypeError, ZeroDivisionError):
         problem = "expected one class, and a rectangle or polygon in percent on an image that was not turned"
         return replace(box_of(name, [], source, relative=True), problem=bad_row(text_of(shape), problem))
-    return box_of(name, (*low, *high), source, relative=True)
+    return box_of(name, corners, source, relative=True)
 
 
 def _size(item: dict) -> tuple[int, int] | None:
-    sides = item.get("original_width"), item.get("original_height")
-    return sides if all(isinstance(side, int) and side > 0 for side in sides) else None
+    return size_of(item.get("original_width"), item.get("original_height"))
 
 
 READER = Reader(

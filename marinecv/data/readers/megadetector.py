@@ -57,10 +57,10 @@ def read_megadetector(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     first folder of an image is its `group`. Raises ValueError where there are several files of detections.
     """
     tables = _tables(manifest.root)
-    if len(tables) > 1:
+    if len(tables) != 1:
         raise ValueError(
-            f"{manifest.root} has the detections {' and '.join(path.name for path in tables)}. Expected one file. "
-            "Merge them, or move the others away."
+            f"{manifest.root} has the detections {' and '.join(path.name for path in tables) or 'of no JSON file'}. "
+            "Expected one file. Merge them, or move the others away."
         )
     records, confidences, threshold = _read_file(tables[0], manifest.root)
     used = []

@@ -41,11 +41,10 @@ NOT_CLASSES = ("cv needed", "cv failed", "no cv result")  # of Wildlife Insights
 BOXES = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"bboxx", "bboxy"})
 MAX_UNPACKED_BYTES = 2**30
 _HEAD_BYTES = 2**16
-_DATE = re.compile(  # of day, month and year, or of month, day and year
-    r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})[ T]+(\d{1,2}):(\d\d)(?::(\d\d))?(?: ?([AP]M))?", re.IGNORECASE
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DATE = re.compile(
+    rf"(\d{{1,2}})([/.-])(\d{{1,2}}|{'|'.join(MONTHS)})\2(\d{{4}})[ T]+(\d{{1,2}}):(\d\d(?::\d\d)?)(?: ?([AP]M))?", re.I
 )
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_NAMED_MONTH = re.compile(rf"(\d{{1,2}})-({'|'.join(_MONTHS)})-(\d{{4}})(?= )", re.IGNORECASE)  # of Timelapse
 
 
 def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -64,7 +63,7 @@ def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     all_cells = [{key: cell.strip() for key, cell in zip(keys, cells, strict=False)} for _, cells, _ in rows]
     values = [{name: cells.get(key_of.get(name), "") for name in COLUMN_NAMES} for cells in all_cells]
     texts = [row["datetime"] or f"{row['date']} {row['time']}".strip() for row in values]
-    times = _iso_dates([_NAMED_MONTH.sub(_iso_day, text) for text in texts], table)
+    times = _iso_dates(texts, table)
     sources = pd.Series([source for source, *_ in rows], dtype=str)
     splits = known_splits(pd.Series([row["split"] for row in values], dtype=str), sources)
     records, seen = [], set()
@@ -78,20 +77,10 @@ def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         seen.add(normalize_path(name))
         needed = {"file": row["file"], **({"class": class_name} if is_own else {})}
         problem = row_problem(needed, len(cells) - len(header))
-        records.append(
-            Labeled(
-                name=name,
-                folder=root,
-                source=source,
-                split=splits[number],
-                class_name=class_name,
-                group=camera or row["sequence"],
-                camera=camera,
-                sequence=row["sequence"],
-                taken_at=times[number],
-                problem=bad_row(text, problem) if problem else "" if class_name else unlabeled,
-            )
-        )
+        labels = {"class_name": class_name, "split": splits[number], "group": camera or row["sequence"]}
+        labels |= {"camera": camera, "sequence": row["sequence"], "taken_at": times[number]}
+        labels["problem"] = bad_row(text, problem) if problem else "" if class_name else unlabeled
+        records.append(Labeled(name=name, folder=root, source=source, **labels))
     problems = pd.DataFrame({"problem": [record.problem for record in records], "source": sources}, dtype=str)
     refuse_mostly_bad(problems)
     images, boxes = tables_of(root, records, unnamed=unlabeled)
@@ -205,8 +194,8 @@ def _choose_columns(table: Path, header: list[str], named: Mapping[str, str]) ->
             )
         if found:
             chosen.setdefault(name, found[0])
-    for name, key in {"file": "", "class": "", **chosen}.items():
-        if keys.count(key) != 1:
+    for name in dict.fromkeys((*named, "file", "class", *chosen)):
+        if keys.count(key := chosen.get(name, "")) != 1:
             column = repr(named.get(name, key)) if key else f"of the {name}"
             raise ValueError(
                 f"There are {keys.count(key)} columns {column}. {found_in} Expected one. "
@@ -225,25 +214,21 @@ def _insights_class(row: Mapping[str, str]) -> str:
 def _iso_dates(texts: list[str], table: Path) -> list[str]:
     """Return times whose date is ISO where it was day, month and year; raise ValueError where it is not clear which."""
     matches = [_DATE.fullmatch(text) for text in texts]
-    firsts, seconds = ([int(match[group]) for match in matches if match] for group in (1, 3))
-    day_first = max(firsts, default=0) > 12
-    if firsts and day_first == (max(seconds) > 12):
+    unclear = [(int(match[1]), int(match[3])) for match in matches if match and match[3].isdigit()]
+    day_first, month_first = (any(number > 12 for number in column) for column in zip(*unclear, (0, 0), strict=True))
+    if unclear and day_first == month_first:
         raise ValueError(
-            f"The dates of {table}, such as {next(filter(None, matches))[0]!r}, could be day/month or month/day. "
-            "Expected ISO dates, such as 2024-11-03 18:22:40. Write the column so."
+            f"The dates of {table}, such as {texts[[*map(bool, matches)].index(True)]!r}, could be day/month or "
+            "month/day. Expected ISO dates, such as 2024-11-03 18:22:40. Write the column so."
         )
-    return [_iso_date(match, day_first) if match else text for text, match in zip(texts, matches, strict=True)]
+    return [_iso_date(match, month_first) if match else text for text, match in zip(texts, matches, strict=True)]
 
 
-def _iso_date(match: re.Match, day_first: bool) -> str:
-    day, month = (match[1], match[3]) if day_first else (match[3], match[1])
-    hour, minute, second, half = int(match[5]), match[6], match[7] or "00", (match[8] or "").upper()
-    hour = hour % 12 + 12 * (half == "PM") if half else hour
-    return f"{match[4]}-{month:0>2}-{day:0>2} {hour:02}:{minute}:{second}"
-
-
-def _iso_day(match: re.Match) -> str:
-    return f"{match[3]}-{_MONTHS.index(match[2].lower()) + 1:02}-{match[1]:0>2}"
+def _iso_date(match: re.Match, month_first: bool) -> str:
+    day, month = (match[3], match[1]) if month_first and match[3].isdigit() else (match[1], match[3])
+    month = int(month) if month.isdigit() else MONTHS.index(month.lower()) + 1
+    hour = int(match[5]) % 12 + 12 * (match[7].lower() == "pm") if match[7] else int(match[5])
+    return f"{match[4]}-{month:02}-{int(day):02} {hour:02}:{match[6]}"
 
 
 READER = Reader(
