@@ -39,7 +39,11 @@ def table_of(*rows):
 def photos_table(*names, size=(64, 48), classes=("eel",), group="", problem=""):
     """A catalog of photographs that are not there."""
     columns = {"image_id": names, "path": [f"/photos/{name}" for name in names], "split": "", "group": group}
-    columns |= {"class_name": [classes[index % len(classes)] for index in range(len(names))], "problem": problem}
+    columns |= {
+        "number": "mine",
+        "class_name": [classes[index % len(classes)] for index in range(len(names))],
+        "problem": problem,
+    }
     return pd.DataFrame({**columns, "width": size[0], "height": size[1], "dominance": 1.0})
 
 
