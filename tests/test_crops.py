@@ -39,12 +39,9 @@ def table_of(*rows):
 def photos_table(*names, size=(64, 48), classes=("eel",), group="", problem=""):
     """A catalog of photographs that are not there."""
     columns = {"image_id": names, "path": [f"/photos/{name}" for name in names], "split": "", "group": group}
-    columns |= {
-        "number": "mine",
-        "class_name": [classes[index % len(classes)] for index in range(len(names))],
-        "problem": problem,
-    }
-    return pd.DataFrame({**columns, "width": size[0], "height": size[1], "dominance": 1.0})
+    columns |= {"class_name": [classes[index % len(classes)] for index in range(len(names))], "problem": problem}
+    size = {"width": size[0], "height": size[1], "number": "a column of the user"}
+    return pd.DataFrame({**columns, **size, "dominance": 1.0})
 
 
 @pytest.fixture
@@ -308,6 +305,8 @@ def test_what_cannot_act_with_crops_is_said(run_of_crops, finished_run, shared_t
             mcv.DataConfig(name="a", crops=0.1, **setting)
     with pytest.raises(ValueError, match="Expected a margin from 0 to 1"):
         mcv.crop_catalog(photos_table("a.jpg"), table_of(), 2.0)
+    with pytest.raises(ValueError, match="a.jpg is there twice"):
+        mcv.crop_catalog(photos_table("a.jpg", "a.jpg"), table_of())
     catalog, choice = photos_table("a.jpg"), mcv.DataConfig(name="a", crops=0.1)
     with pytest.raises(ValueError, match=r"pass what crop_catalog\(catalog, boxes\) gives"):
         cropped(catalog, mcv.Manifest(name="catalog", layout="folders"), choice, print)
