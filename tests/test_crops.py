@@ -40,7 +40,8 @@ def photos_table(*names, size=(64, 48), classes=("eel",), group="", problem=""):
     """A catalog of photographs that are not there."""
     columns = {"image_id": names, "path": [f"/photos/{name}" for name in names], "split": "", "group": group}
     columns |= {"class_name": [classes[index % len(classes)] for index in range(len(names))], "problem": problem}
-    return pd.DataFrame({**columns, "width": size[0], "height": size[1], "dominance": 1.0})
+    size = {"width": size[0], "height": size[1], "number": "a column of the user"}
+    return pd.DataFrame({**columns, **size, "dominance": 1.0})
 
 
 @pytest.fixture
@@ -213,8 +214,8 @@ def test_a_photograph_has_the_normalized_mean_log_probability_of_its_crops():
 
 
 def write_detections(path, folder):
-    """Two animals and a person in each photograph of test; none in the first, and nothing of the second is known."""
-    kinds = [("1", 0.9, 0.1), ("2", 0.9, 0.2), ("1", 0.6, 0.3), ("1", 0.1, 0.4)]
+    """Three animals and a person in each photograph of test; none in the first, and nothing of the second is known."""
+    kinds = [("1", 0.9, 0.1), ("2", 0.9, 0.2), ("1", 0.6, 0.3), ("1", 0.1, 0.4), ("1", 0.5, 0.1001)]
     found = [{"category": kind, "conf": score, "bbox": [left, 0.1, 0.4, 0.5]} for kind, score, left in kinds]
     names = sorted(file.name for file in folder.glob("*.jpg"))
     images = [{"file": name, "detections": found if index else []} for index, name in enumerate(names) if index != 1]
@@ -264,13 +265,14 @@ def test_predict_writes_a_row_a_crop_and_a_row_a_photograph(run_of_crops, shared
     names = write_detections(tmp_path / "md.json", folder)
     words = ["predict", run_of_crops, folder, "--boxes", tmp_path / "md.json", "--output", out]
     text = shown(capsys, *words)
-    assert "2 of 4 detections are animals" in text and "2 predicted, 1 without an animal, 1 failed" in text
+    assert "3 of 5 detections are animals" in text and "3 predicted, 1 without an animal, 1 failed" in text
     rows, photos = (pd.read_csv(path, keep_default_na=False) for path in (out, tmp_path / "photo_out.csv"))
-    assert [path.rpartition("/")[2] for path in rows["path"]] == [names[0], names[1], names[2], names[2]]
-    assert [path.rpartition("/")[2] for path in photos["path"]] == names and photos["crops"].tolist() == [0, 0, 2]
-    assert rows["problem"].tolist() == ["no box", "the detections do not name it", "", ""]
+    assert [path.rpartition("/")[2] for path in rows["path"]] == [names[0], names[1], *[names[2]] * 3]
+    assert [path.rpartition("/")[2] for path in photos["path"]] == names and photos["crops"].tolist() == [0, 0, 3]
+    assert rows["problem"].tolist() == ["no box", "the detections do not name it", "", "", ""]
     assert rows["predicted_class"].tolist()[:2] == photos["predicted_class"].tolist()[:2] == ["empty", ""]
-    pixels = [f"{rows['path'][row]}#{rows['box'][row]}" for row in (2, 3)]
+    assert rows["box"][2] == rows["box"][4] != rows["box"][3]  # two boxes of the same pixels
+    pixels = [f"{rows['path'][row]}#{rows['box'][row]}" for row in (2, 3, 4)]
     run = Run(run_of_crops)
     probabilities = run.load_model().predict(mcv.read_pixels(pixels, run.spec)[0].astype("float32"), verbose=0)
     np.testing.assert_allclose(rows.loc[2:, "p_crab"].astype(float), probabilities[:, 0], atol=1e-4)
@@ -288,7 +290,7 @@ def test_what_cannot_act_with_crops_is_said(run_of_crops, finished_run, shared_t
     detections = {"boxes": tmp_path / "md.json", "log": None}
     with pytest.raises(ValueError, match="trained on whole images, and boxes= gives it crops"):
         mcv.predict(finished_run, shared_tank, **detections)
-    assert len(mcv.predict(finished_run, shared_tank / "test", crops=0.1, **detections)) == 4
+    assert len(mcv.predict(finished_run, shared_tank / "test", crops=0.1, **detections)) == 5
     with pytest.raises(ValueError, match="boxes= names images below one folder"):
         mcv.predict(run_of_crops, [shared_tank / "test", shared_tank / "train"], **detections)
     with pytest.raises(ValueError, match="Name a file of detections with boxes="):
@@ -303,8 +305,10 @@ def test_what_cannot_act_with_crops_is_said(run_of_crops, finished_run, shared_t
             mcv.DataConfig(name="a", crops=0.1, **setting)
     with pytest.raises(ValueError, match="Expected a margin from 0 to 1"):
         mcv.crop_catalog(photos_table("a.jpg"), table_of(), 2.0)
+    with pytest.raises(ValueError, match="a.jpg is there twice"):
+        mcv.crop_catalog(photos_table("a.jpg", "a.jpg"), table_of())
     catalog, choice = photos_table("a.jpg"), mcv.DataConfig(name="a", crops=0.1)
-    with pytest.raises(ValueError, match=r"Expected what crop_catalog\(catalog, boxes\) returns"):
+    with pytest.raises(ValueError, match=r"pass what crop_catalog\(catalog, boxes\) gives"):
         cropped(catalog, mcv.Manifest(name="catalog", layout="folders"), choice, print)
     with pytest.raises(ValueError, match="These images are crops. State their margin"):
         mcv.train(many_crops(), "aquarium_four_conv", log=None)

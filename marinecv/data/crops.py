@@ -43,42 +43,43 @@ def crop_catalog(
         A box that cannot be used, or with a side below 8 pixels, has its reason in `problem`; so has a photograph
         without a box, which is a row itself. One of class "empty" without a usable box is used whole.
     Raises:
-        ValueError: a column is missing, or the margin is not from 0 to 1.
+        ValueError: a column is missing, an image is there twice, or the margin is not from 0 to 1.
     """
     check_choice(get_args(ClassFrom), class_from=class_from)
     if not 0 <= margin <= 1:
         raise ValueError(f"Expected a margin from 0 to 1, a fraction of the longer side of a box. Received: {margin}.")
     catalog = as_catalog(catalog, ("image_id", "path", "width", "height"))
+    if (twice := catalog["image_id"].duplicated()).any():
+        raise ValueError(f"{catalog['image_id'][twice].iloc[0]} is there twice. Expected each image once.")
     photos = catalog.assign(photo=catalog["image_id"], box="", photo_class=catalog["class_name"])
     photos["group"] = photos["group"].mask(photos["group"] == "", photos["image_id"])
     unknown = is_usable(photos) & (photos[["width", "height"]].min(axis=1) < 1)
     photos["problem"] = photos["problem"].mask(unknown, "its size in pixels is unknown")
-    photos["row"] = range(len(photos))
-
     boxes = as_boxes(boxes.assign(class_name="animal") if class_from == "image" else boxes)
     boxes = clean_boxes(boxes, catalog)
-    boxes["number"] = (boxes.groupby("image_id").cumcount() + 1).astype(str)
-    names = {"image_id": "photo", "class_name": "box_class", "problem": "reason"}
-    boxes = boxes.rename(columns=names)[[*names.values(), "number", *CORNERS]]
-    crops = photos[is_usable(photos)].merge(boxes, on="photo")
-    low, high = np.split(crops[CORNERS].where(crops["reason"] == "", 0.0).to_numpy(), 2, axis=1)
-    is_tiny = (crops["reason"] == "") & ((high - low).min(axis=1) < MIN_SIDE_PX)
-    crops["problem"] = crops["reason"].mask(is_tiny, f"its box has a side below {MIN_SIDE_PX} pixels")
+    index = boxes["image_id"].map(pd.Series(range(len(photos)), photos["photo"])).fillna(-1).astype(int)
+    boxes = boxes.assign(number=(boxes.groupby("image_id").cumcount() + 1).astype(str), index=index)
+    boxes = boxes[index.isin(np.flatnonzero(is_usable(photos)))].sort_values("index", kind="stable", ignore_index=True)
+    crops = photos.iloc[boxes["index"]].reset_index(drop=True)
+    low, high = np.split(boxes[CORNERS].where(is_usable(boxes), 0.0).to_numpy(), 2, axis=1)
+    is_tiny = is_usable(boxes) & ((high - low).min(axis=1) < MIN_SIDE_PX)
+    crops["problem"] = boxes["problem"].mask(is_tiny, f"its box has a side below {MIN_SIDE_PX} pixels")
     added = margin * (high - low).max(axis=1, keepdims=True)
     high = np.minimum(np.ceil(high + added), crops[["width", "height"]])
     corners = np.concatenate([np.floor(low - added).clip(0), high], axis=1).astype(int)
     crops["width"], crops["height"] = (corners[:, 2:] - corners[:, :2]).T
     good = is_usable(crops)
     cut = pd.Series([",".join(map(str, box)) for box in corners.tolist()], crops.index, dtype=str)
-    crops = crops.assign(image_id=crops["photo"] + "#" + crops["number"], box=cut.where(good, ""))
+    crops = crops.assign(image_id=crops["photo"] + "#" + boxes["number"], box=cut.where(good, ""))
     crops["path"] = crops["path"].where(~good, crops["path"] + "#" + cut)
     if class_from == "box":
-        crops["class_name"] = crops["box_class"]
+        crops["class_name"] = boxes["class_name"]
 
-    listed = crops[crops["reason"] != NOT_USED]
-    is_whole = (photos["class_name"] == EMPTY_CLASS) & ~photos["photo"].isin(crops["photo"][good])
-    boxless = is_usable(photos) & ~is_whole & ~photos["photo"].isin(listed["photo"])
+    is_listed = boxes["problem"] != NOT_USED
+    is_whole = is_usable(photos) & (photos["class_name"] == EMPTY_CLASS) & ~photos["photo"].isin(crops["photo"][good])
+    boxless = is_usable(photos) & ~is_whole & ~photos["photo"].isin(crops["photo"][is_listed])
     reason = photos["photo"].isin(crops["photo"]).map({True: NOT_USED, False: NO_BOX})
     photos["problem"] = photos["problem"].mask(boxless, reason)
-    rows = pd.concat([photos[~is_usable(photos) | is_whole], listed], ignore_index=True)
-    return rows.sort_values("row", kind="stable", ignore_index=True)[[*photos.columns.drop("row")]]
+    is_row = ~is_usable(photos) | is_whole
+    order = np.argsort(np.concatenate([np.flatnonzero(is_row), boxes["index"][is_listed]]), kind="stable")
+    return pd.concat([photos[is_row], crops[is_listed]]).iloc[order].reset_index(drop=True)

@@ -49,19 +49,11 @@ def photo_table(predictions: pd.DataFrame, temperature: float = 1.0) -> pd.DataF
     return make_table(*keys, probabilities, names, crops)
 
 
-def photo_groups(predictions: pd.DataFrame, groups: Groups) -> Groups:
-    """Return the group of each photograph from those of its crops, by `image_id`."""
-    return (
-        None
-        if groups is None
-        else dict(zip(predictions["photo"], predictions["image_id"].map(dict(groups)), strict=True))
-    )
-
-
 def metrics_of(predictions: pd.DataFrame, groups: Groups = None) -> dict:
-    """Return `classification_metrics`, of crops with the `photo_accuracy` of those photographs whose class is known."""
+    """Return `classification_metrics`, of crops with the `photo_accuracy` of the photographs whose class is known."""
     metrics = classification_metrics(predictions, groups=groups)
     if is_of_crops(predictions) and (table := photo_table(predictions))["true_class"].any():
-        found = classification_metrics(table, groups=photo_groups(predictions, groups))
-        metrics["photo_accuracy"] = found["accuracy"]
+        of_crops = predictions["image_id"].map({} if groups is None else dict(groups))
+        of_photos = dict(zip(predictions["photo"], of_crops, strict=True))
+        metrics["photo_accuracy"] = classification_metrics(table, groups=of_photos)["accuracy"]
     return metrics

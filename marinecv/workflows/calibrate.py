@@ -11,7 +11,7 @@ from marinecv.data.splits.calibration import calibration_mask, has_related_image
 from marinecv.evaluation import calibration
 from marinecv.evaluation.conformal import COVERAGE, MEANING, MIN_IMAGES_FOR_COVERAGE, coverage_range, set_threshold
 from marinecv.evaluation.groups import group_numbers
-from marinecv.evaluation.photos import photo_groups, photo_table
+from marinecv.evaluation.photos import photo_table
 from marinecv.evaluation.predict import predict_embeddings
 from marinecv.evaluation.predictions import predicted_indices
 from marinecv.evaluation.selective import evaluate_review
@@ -46,10 +46,9 @@ def calibrate(
     record |= {"unseen": fraction > 0, "sets": None, "no_sets": record["reason"], "review": None}
     record["embeddings_sha256"] = None
     if is_of_crops(predictions):
-        masks, groups_of_photos = (fit_mask, held_out_mask), photo_groups(predictions, groups)
-        tables = [photo_table(predictions[mask]).query("true_class != ''") for mask in masks]
-        found = calibration.evaluate_temperature(*tables, seed, groups_of_photos)
-        record["photo_temperature"] = found["temperature"]
+        tables = [photo_table(predictions[mask]).query("true_class != ''") for mask in (fit_mask, held_out_mask)]
+        of_photos = dict(zip(rows["photo"], rows["group"], strict=True))
+        record["photo_temperature"] = calibration.evaluate_temperature(*tables, seed, of_photos)["temperature"]
     run.path("embeddings.npz").unlink(missing_ok=True)
     if not record["reason"]:
         record |= _sets(predictions[held_out_mask], record, has_related_images(rows[fit_mask | held_out_mask]))

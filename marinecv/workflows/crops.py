@@ -1,6 +1,7 @@
 """Crops where a recipe or a user asks for them: of the boxes of a data set, or of a file of detections."""
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from marinecv.evaluation.photos import combined, photo_table
 from marinecv.evaluation.predictions import predicted_indices, write_predictions
 from marinecv.runs import Run
 from marinecv.training.recipe import DataConfig
+from marinecv.workflows.sources import Paths, as_paths
 
 PHOTO_PREDICTIONS = "photo_predictions.csv"
 
@@ -35,8 +37,7 @@ def cropped(catalog: pd.DataFrame, manifest: Manifest, choice: DataConfig, log: 
         return catalog
     if not manifest.root:
         raise ValueError(
-            "crops= reads the boxes of a folder, and these images are a DataFrame. Expected what "
-            "crop_catalog(catalog, boxes) returns as data."
+            "crops= reads the boxes of a folder. Of a DataFrame pass what crop_catalog(catalog, boxes) gives."
         )
     if choice.boxes:
         boxes, class_from = used_detections(choice.boxes, manifest.root, choice.min_confidence, log), "image"
@@ -45,8 +46,8 @@ def cropped(catalog: pd.DataFrame, manifest: Manifest, choice: DataConfig, log: 
         class_from = "box" if reader_of(source_layout(manifest)).class_from_boxes else "image"
     if boxes.empty:
         raise ValueError(
-            f"crops= needs boxes, and {manifest.root} has none. Run MegaDetector on it and name its output with "
-            "boxes=detections.json, or leave out crops= to use whole photographs."
+            f"crops= needs boxes, and {manifest.root} has none. Name those of MegaDetector with boxes=md.json, or "
+            "leave out crops= to use whole photographs."
         )
     crops = crop_catalog(catalog, boxes, choice.crops, class_from)
     log(crops_line(crops, choice.crops))
@@ -56,10 +57,9 @@ def cropped(catalog: pd.DataFrame, manifest: Manifest, choice: DataConfig, log: 
 def used_detections(path: str | Path, root: Path, min_confidence: float, log: Log) -> pd.DataFrame:
     """Return the boxes of a file of detections; those of no animal, or below a confidence, are `NOT_USED`."""
     boxes = read_detections(Path(path), root)
-    found = boxes["category"] != ""
     used = (boxes["category"] == "animal") & (boxes["confidence"] >= min_confidence)
     boxes["problem"] = boxes["problem"].mask(is_usable(boxes) & ~used, NOT_USED)
-    count = f"{is_usable(boxes).sum()} of {found.sum()}"
+    count = f"{is_usable(boxes).sum()} of {(boxes['category'] != '').sum()}"
     log(f"{count} detections are animals with a confidence of {min_confidence:g} or more")
     return boxes
 
@@ -81,44 +81,66 @@ def write_photo_predictions(run: Run, predictions: pd.DataFrame, folder: Path) -
 
 
 def crops_of_files(
-    files: Sequence[Path], folder: Path, boxes: str | Path, margin: float, min_confidence: float, log: Log
-) -> pd.DataFrame:
-    """Return the catalog of the crops of image files below a folder, with their `file`, by a file of detections."""
-    ids = {printable(file.relative_to(folder).as_posix()): printable(file.as_posix()) for file in files}
-    catalog = image_table(folder, [(file, "") for file in files])
-    crops = crop_catalog(catalog, used_detections(boxes, folder, min_confidence, log), margin, "image")
-    log(crops_line(crops, margin))
-    return crops.assign(file=crops["photo"].map(ids))
+    run: Run,
+    files: Sequence[Path],
+    paths: Paths,
+    boxes: str | PathLike | None,
+    min_confidence: float,
+    crops: float | None,
+    log: Log,
+) -> pd.DataFrame | None:
+    """Return the catalog of the crops to predict, with their `file`; None without boxes."""
+    margin, folders = run.preprocessing.crops if crops is None else crops, as_paths(paths)
+    if not boxes and crops is None:
+        if margin is not None:
+            log("This model was trained on crops, and whole photographs are given to it; boxes= names their boxes.")
+        return None
+    if not boxes:
+        raise ValueError("crops= is the margin of boxes. Name a file of detections with boxes=, or leave it out.")
+    if margin is None:
+        raise ValueError(
+            f"{run.folder} was trained on whole images, and boxes= gives it crops. Leave it out; or if these images "
+            "were crops, add crops=0.1, their margin."
+        )
+    if len(folders) != 1 or not folders[0].is_dir():
+        raise ValueError(f"boxes= names images below one folder. Received: {', '.join(map(str, folders))}.")
+    catalog = image_table(folders[0], [(file, "") for file in files])
+    rows = crop_catalog(catalog, used_detections(boxes, folders[0], min_confidence, log), margin, "image")
+    log(crops_line(rows, margin))
+    names = [printable(file.as_posix()) for file in files]
+    return rows.assign(file=rows["photo"].map(dict(zip(catalog["image_id"], names, strict=True))))
 
 
 def predictions_of_crops(
     crops: pd.DataFrame, predicted: pd.DataFrame | None, class_names: Sequence[str], temperature: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the predictions of all crops of `crops_of_files`, and those of the photographs, both as `predict` does.
+    """Return the predictions of all rows of `crops_of_files`, and those of their photographs.
 
-    `predicted` are the rows of the usable crops by `path`, calibrated; `temperature` is what remains to be applied to
-    photographs. One without an animal is of class "empty", with the reason and no probability.
+    `predicted` are the calibrated ones of the usable crops by `path`; `temperature` is what photographs need beside. A
+    photograph without an animal is of class "empty".
     """
     columns = [f"p_{name}" for name in class_names]
-    names = ["predicted_class", "probability", *columns, "problem"]
-    predicted = pd.DataFrame(columns=["path", *names], dtype=str) if predicted is None else predicted
     numbers = ["probability", *columns]
-    predicted = predicted.assign(**{name: pd.to_numeric(predicted[name]) for name in numbers})
+    if predicted is None:
+        predicted = pd.DataFrame(columns=["path", "predicted_class", *numbers, "problem"], dtype=str)
+    predicted = predicted.drop_duplicates("path").assign(**{name: pd.to_numeric(predicted[name]) for name in numbers})
     both = crops[["file", "box", "path", "photo", "image_id"]].merge(predicted, on="path", how="left")
     both["problem"] = crops["problem"].where(~is_usable(crops), both["problem"])
     is_empty = (both["image_id"] == both["photo"]) & both["problem"].isin([NO_BOX, NOT_USED])
     both["predicted_class"] = both["predicted_class"].fillna("").mask(is_empty, EMPTY_CLASS)
+    both = both.drop(columns=["path", "photo", "image_id"]).rename(columns={"file": "path"})
 
-    photos = both.drop_duplicates("file")[["file", "predicted_class", *numbers, "problem"]].set_index("file")
-    good = both[is_usable(both)]
-    if len(good):
-        files = good["file"].drop_duplicates()
-        order = good.groupby("file", sort=False).ngroup().to_numpy()
-        probabilities = combined(good[columns].to_numpy(), order, temperature)
-        photos.loc[files, columns] = probabilities
-        photos.loc[files, "probability"] = probabilities.max(axis=1)
-        photos.loc[files, "predicted_class"] = np.array(class_names, object)[predicted_indices(probabilities)]
-        photos.loc[files, "problem"] = ""
-    photos["crops"] = good["file"].value_counts().reindex(photos.index, fill_value=0)
-    rows = both.drop(columns=["path", "photo", "image_id"]).rename(columns={"file": "path"})
-    return rows, photos.rename_axis("path").reset_index()
+    photos, good = both.drop_duplicates("path")[["path", "predicted_class", *numbers, "problem"]], both[is_usable(both)]
+    probabilities = combined(
+        good[columns].to_numpy(), good.groupby("path", sort=False).ngroup().to_numpy(), temperature
+    )
+    of_photos = pd.DataFrame(probabilities, columns=columns).assign(
+        path=good["path"].drop_duplicates().to_numpy(),
+        predicted_class=np.array(class_names, object)[predicted_indices(probabilities)],
+        probability=probabilities.max(axis=1, initial=0.0),
+        problem="",
+        crops=good["path"].value_counts(sort=False).to_numpy(),
+    )
+    unpredicted = photos[~photos["path"].isin(of_photos["path"])].assign(crops=0)
+    table = pd.concat([of_photos, unpredicted]).set_index("path").loc[photos["path"]].reset_index()
+    return both, table[[*photos, "crops"]]

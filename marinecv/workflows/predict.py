@@ -80,12 +80,11 @@ def predict(
         a photograph without an animal is of class "empty" and has the reason as its problem.
     Raises:
         ValueError: no such run, file, image or worker; the output exists; the run is an autoencoder's, its model takes
-            more than an image, or it was trained on drawn pictures; or boxes are of several folders, or for a model of
-            whole photographs.
+            more than an image, or it was trained on drawn pictures; or boxes are for a model of whole photographs.
     """
     how = {"review": review, "tta": tta, "batch_size": batch_size, "limit": limit, "seed": seed, "workers": workers}
-    how |= {"demonstration": demonstration, "log": log or silent}
     how |= {"boxes": boxes, "min_confidence": min_confidence, "crops": crops}
+    how |= {"demonstration": demonstration, "log": log or silent}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "predictions.csv" if output is None else Path(output)
         predict_to_csv(run, paths, path, **how, is_kept=output is not None)
@@ -106,9 +105,9 @@ def predict_to_csv(
     seed: int,
     workers: str | None,
     demonstration: bool,
-    boxes: str | os.PathLike | None = None,
-    min_confidence: float = MIN_CONFIDENCE,
-    crops: float | None = None,
+    boxes: str | os.PathLike | None,
+    min_confidence: float,
+    crops: float | None,
     log: Log,
     is_kept: bool = True,
 ) -> bool:
@@ -129,7 +128,7 @@ def predict_to_csv(
         if path.exists():
             raise ValueError(f"{path} exists and is never overwritten. Name another with output=.")
     calibration = calibration_of(run, log)
-    rows = crop_rows(run, files, paths, boxes, min_confidence, crops, log)
+    rows = crops_of_files(run, files, paths, boxes, min_confidence, crops, log)
     if rows is not None:
         files = [Path(path) for path in usable(rows)["path"]]
     if tta:
@@ -163,16 +162,15 @@ def predict_to_csv(
             if rows is not None:
                 found = read_table(whole_output) if files else None
                 left = calibration.photo_temperature / calibration.temperature if calibration else 1.0
-                tables = predictions_of_crops(rows, found, run.class_names, left)
-                for table, path in zip(tables, (whole_output, photo_output), strict=True):
-                    write_table(path, table, float_format="%.6f")
+                of_crops, of_photos = predictions_of_crops(rows, found, run.class_names, left)
+                write_table(photo_output, of_photos, float_format="%.6f")
+                write_table(whole_output, of_crops, float_format="%.6f")
     shutil.rmtree(parts)
     columns = ("predicted_class", "problem", "review")
     table = pd.read_csv(output, usecols=lambda name: name in columns, dtype=str, keep_default_na=False)
-    is_predicted = table["problem"] == ""
-    flagged = (table["review"] != "").sum() if "review" in table else 0
-    predicted, empty = is_predicted.sum(), (~is_predicted & (table["predicted_class"] != "")).sum()
-    failed = len(table) - predicted - empty
+    problems, flagged = table[table["problem"] != ""], (table["review"] != "").sum() if "review" in table else 0
+    predicted, empty = len(table) - len(problems), (problems["predicted_class"] != "").sum()
+    failed = len(problems) - empty
     message = f"{predicted} predicted" + (f", {empty} without an animal" if empty else "")
     message += f", {failed} failed (column problem)" if failed else ""
     log(f"{output}: {message}" if is_kept else message)
@@ -181,34 +179,6 @@ def predict_to_csv(
     elif review:
         log("  The column review is empty: which images to look at is not known without calibration images.")
     return predicted > 0
-
-
-def crop_rows(
-    run: Run,
-    files: list[Path],
-    paths: Paths,
-    boxes: str | os.PathLike | None,
-    min_confidence: float,
-    crops: float | None,
-    log: Log,
-) -> pd.DataFrame | None:
-    """Return the catalog of the crops to predict; None where whole files are, logged for a model of crops."""
-    margin = run.preprocessing.crops if crops is None else crops
-    if not boxes:
-        if crops is not None:
-            raise ValueError("crops= is the margin of boxes. Name a file of detections with boxes=, or leave it out.")
-        if margin is not None:
-            log("This model was trained on crops, and whole photographs are given to it; boxes= names their boxes.")
-        return None
-    if margin is None:
-        raise ValueError(
-            f"{run.folder} was trained on whole images, and boxes= gives it crops. Leave it out; or if these images "
-            "were crops, add crops=0.1, their margin."
-        )
-    folders = [Path(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
-    if len(folders) != 1 or not folders[0].is_dir():
-        raise ValueError(f"boxes= names images below one folder. Received: {', '.join(map(str, folders))}.")
-    return crops_of_files(files, folders[0], boxes, margin, min_confidence, log)
 
 
 def calibration_of(run: Run, log: Log) -> Calibration | None:
