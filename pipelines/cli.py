@@ -44,7 +44,7 @@ COMMANDS = {name: help_text for group in GROUPS.values() for name, help_text in 
 class Parser(argparse.ArgumentParser):
     """A parser that takes no abbreviated option and no empty value, and suggests the option that was probably meant."""
 
-    advanced = None  # the group of the flags `options.ADVANCED`, in the long help of a command that trains
+    advanced = None  # the group of the flags `options.ADVANCED`, in a long help
 
     def __init__(self, **settings):
         super().__init__(**{"allow_abbrev": False, **settings})
@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
         epilog=f"example:\n  {parser.prog} {command.EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    if chosen in GROUPS["train"]:
+    if chosen in (*GROUPS["train"], "evaluate", "predict"):
         child.advanced = child.add_argument_group("advanced")
     command.add_arguments(child)
     index = argv.index(chosen)

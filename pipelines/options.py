@@ -20,10 +20,11 @@ SETTINGS = {
 """Parts of a recipe -> the settings with their own flag."""
 SAME_NAMES = "select_on folds track distribute data_dir recipe recipes engine algorithm trials workers seeds goal "
 SAME_NAMES += "encoder encoder_data split neighbors results_dir output demonstration format quantize method layer "
-SAME_NAMES += "minutes clusters noise review accept_unknown_license margin"
+SAME_NAMES += "minutes clusters noise review accept_unknown_license margin unknown top "
+SAME_NAMES += "event_gap sort_into deployments timezone project tta"
 ARGUMENTS = {name: name.replace("_", "-") for names in (*SETTINGS.values(), SAME_NAMES) for name in names.split()}
 ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-fraction", "data": "data-dir"}
-ARGUMENTS["fractions"] = "label-fractions"
+ARGUMENTS |= {"fractions": "label-fractions", "formats": "format"}
 """Arguments of the library -> their flags."""
 ARGUMENT = re.compile(rf'\b({"|".join(ARGUMENTS)})=(?:"([^"]*)"|True|([\w/-][\w./-]*\w|\w))?')
 
@@ -146,6 +147,14 @@ open_fraction = number_parser("between 0 and 1", lambda value: 0 < value < 1)
 calibration_fraction = number_parser("from 0 on and below 1", lambda value: 0 <= value < 1)
 fraction = number_parser("from 0 to 1", lambda value: 0 <= value <= 1)
 
+
+def percentage(text: str) -> float:
+    """Parse a fraction between 0 and 1, also as a percentage: 0.05 or 5%."""
+    with suppress(ValueError):
+        text = str(float(text.removesuffix("%")) / 100) if text.endswith("%") else text
+    return open_fraction(text)
+
+
 SPLITS = f"{', '.join(choices.SPLIT_BY)}, a CSV or a saved split (default: published, else grouped)"
 SET = "settings of the recipe, such as training.lr_patience=3 (`recipes show NAME` lists them)"
 FLAGS = {
@@ -181,8 +190,8 @@ FLAGS = {
 ADVANCED = "--class-level --merge-case --frame-order --label-rule --images-without-boxes --seed --set --select-on "
 ADVANCED += "--track --batch-size --balanced --synthetic --calibration-fraction --mixed-precision --distribute "
 ADVANCED += "--jit-compile --alpha --trainable-layers --head-epochs --cache-features --cache-dtype --weights "
-ADVANCED += "--input-range --encoder-data"
-"""Flags that stand at the end of the help of a command that trains."""
+ADVANCED += "--input-range --encoder-data --tta --deployments --timezone --project"
+"""Flags that stand at the end of the help of a command that trains, of `evaluate` and of `predict`."""
 READING = ("--class-level", "--merge-case")
 DATA = ("--data", "--data-dir", *READING)
 SUBSET = ("--limit", "--seed")

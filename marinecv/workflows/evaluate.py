@@ -14,6 +14,7 @@ from marinecv.console import Log, silent
 from marinecv.data.splits.split_catalog import write_split
 from marinecv.data.user_tables import as_class_names, usable
 from marinecv.evaluation.estimates import interval_text
+from marinecv.evaluation.events import event_accuracy, parse_gap
 from marinecv.evaluation.leakage import leakage_scores, leakage_sentences
 from marinecv.evaluation.metrics import classification_metrics, per_class_metrics
 from marinecv.evaluation.predict import predict_table
@@ -50,7 +51,8 @@ class Evaluation:
         per_class: `per_class_metrics`, one row a class.
         leakage: `leakage_scores`: as split, on images without a related train image, and in grouped folds.
         folds: predictions table of the grouped folds, each image once; None where they are not trained.
-        sentences: on `leakage`.
+        sentences: on `leakage` and `events`.
+        events: accuracy by event, where `event_gap` is given and events have one true class.
     """
 
     run: Run
@@ -61,6 +63,7 @@ class Evaluation:
     leakage: pd.DataFrame
     folds: pd.DataFrame | None
     sentences: tuple[str, ...]
+    events: dict | None = None
 
     def __repr__(self) -> str:
         lines = [f"{self.run.folder} on {self.split}"]
@@ -70,6 +73,8 @@ class Evaluation:
         lines.append(self.per_class[CLASS_COLUMNS].round(3).to_string(index=False))
         if len(self.leakage):  # train has none
             lines += ["", self.leakage[LEAKAGE_COLUMNS].round(3).to_string(index=False, na_rep="-"), *self.sentences]
+        elif self.sentences:
+            lines += ["", *self.sentences]
         return "\n".join(lines)
 
 
@@ -84,6 +89,7 @@ def evaluate(
     frame_order: str | None = None,
     label_rule: str | None = None,
     images_without_boxes: str | None = None,
+    event_gap: str | None = None,
     spec: ImageSpec | None = None,
     class_names: Sequence[str] | None = None,
     folder: str | os.PathLike | None = None,
@@ -107,6 +113,7 @@ def evaluate(
         limit: at most so many images a split, stratified.
         split_by, frame_order, label_rule, images_without_boxes: how other images are split and labeled, as in
             `DataConfig`; None takes their own splits, and labels them as the run's own were.
+        event_gap: also score by event: images of one camera with pauses of at most this, such as "30m".
         spec: of your own model: the `ImageSpec` it was trained with.
         class_names: of your own model: in the order of its outputs.
         folder: new, for predictions, metrics and leakage check; of your own model, for its run.
@@ -120,6 +127,8 @@ def evaluate(
             go together; or of a model, `data`, `spec`, `class_names` or `folder` is missing.
     """
     log = log or silent
+    if event_gap is not None:
+        parse_gap(event_gap)
     reading_options = {"split_by": split_by, "frame_order": frame_order, "label_rule": label_rule}
     reading_options |= {"images_without_boxes": images_without_boxes}
     reading_options = {name: value for name, value in reading_options.items() if value}
@@ -171,8 +180,11 @@ def evaluate(
         write_predictions(predictions, folder / "predictions.csv")
         write_json(folder / "metrics.json", {split: metrics})
         write_table(folder / "leakage.csv", leakage)
-    sentences = tuple(leakage_sentences(leakage, *search_text, retrain=not run.is_external))
-    return Evaluation(run, split, predictions, metrics, per_class, leakage, of_folds, sentences)
+    sentences, events = tuple(leakage_sentences(leakage, *search_text, retrain=not run.is_external)), None
+    if event_gap is not None:
+        events, sentence = event_accuracy(predictions, part, event_gap, seed)
+        sentences = (*sentences, sentence)
+    return Evaluation(run, split, predictions, metrics, per_class, leakage, of_folds, sentences, events)
 
 
 def run_of_model(

@@ -96,10 +96,14 @@ def open_classifier(run: str | os.PathLike | Run) -> Run:
     return run
 
 
+def as_paths(paths: Paths) -> list[Path]:
+    """Return one or several paths as a list."""
+    return [Path(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+
+
 def find_images(paths: Paths, limit: int | None = None, seed: int = 0) -> list[Path]:
     """Return each file, and every visible image below each folder, sorted; with `limit` a random sample of them."""
-    paths = [Path(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
-    files = []
+    paths, files = as_paths(paths), []
     for path in paths:
         if not path.exists():
             raise ValueError(f"There is no {path}. Expected an image file or a folder.")

@@ -12,6 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_output(parser, "predictions and metrics")
     options.add(parser, "--batch-size", default=32, help="images at a time (default: 32)")
     options.add(parser, "--folds", help="also K-fold cross-validation of its recipe, related images in one fold")
+    gap = "also accuracy by event: images of one camera with pauses of at most GAP, as 30m"
+    parser.add_argument("--event-gap", metavar="GAP", help=gap)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -20,6 +22,7 @@ def run(args: argparse.Namespace) -> int:
     run, data = opened.run_and_data(args)
     mcv = options.library()
     names = ("folds", "limit", "split_by", "frame_order", "label_rule", "images_without_boxes", "batch_size", "seed")
+    names += ("event_gap",)
     how = {name: getattr(args, name) for name in names}
     options.print_line(str(mcv.evaluate(run, args.split, data, folder=args.output_dir, log=options.print_line, **how)))
     if args.output_dir:
