@@ -5,6 +5,7 @@ from typing import Literal, get_args
 SPLITS = ("train", "validation", "test")
 RANDOM_SPLITS = ("random", "stratified", "grouped")
 SPLIT_BY = ("published", *RANDOM_SPLITS)
+FOLD_BY = ("group", "camera")
 LabelRule = Literal["dominant", "area", "count", "union"]
 LABEL_RULES = get_args(LabelRule)
 ImagesWithoutBoxes = Literal["skip", "empty"]

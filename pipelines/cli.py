@@ -14,7 +14,7 @@ from marinecv.schema import did_you_mean, unknown_name
 from . import faults, options
 
 GROUPS = {
-    "data": {"data": "list, fetch, link or pack data sets", "audit": "find problems and train-test leakage in images"},
+    "data": {"data": "list, fetch, describe or pack data sets", "audit": "find problems and leakage in images"},
     "train": {
         "train": "train a classifier on your own images",
         "pretrain": "train a CNN from scratch",
@@ -44,7 +44,7 @@ COMMANDS = {name: help_text for group in GROUPS.values() for name, help_text in 
 class Parser(argparse.ArgumentParser):
     """A parser that takes no abbreviated option and no empty value, and suggests the option that was probably meant."""
 
-    advanced = None  # the group of the flags `options.ADVANCED`, in a long help
+    advanced = None  # the group of the flags `options.ADVANCED`, in the help of a command that has many
 
     def __init__(self, **settings):
         super().__init__(**{"allow_abbrev": False, **settings})

@@ -20,7 +20,7 @@ SETTINGS = {
 """Parts of a recipe -> the settings with their own flag."""
 SAME_NAMES = "select_on folds track distribute data_dir recipe recipes engine algorithm trials workers seeds goal "
 SAME_NAMES += "encoder encoder_data split neighbors results_dir output demonstration format quantize method layer "
-SAME_NAMES += "minutes clusters noise review accept_unknown_license margin unknown top "
+SAME_NAMES += "fold_by minutes clusters noise review accept_unknown_license margin unknown top "
 SAME_NAMES += "event_gap sort_into deployments timezone project tta"
 ARGUMENTS = {name: name.replace("_", "-") for names in (*SETTINGS.values(), SAME_NAMES) for name in names.split()}
 ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-fraction", "data": "data-dir"}
@@ -191,7 +191,7 @@ ADVANCED = "--class-level --merge-case --frame-order --label-rule --images-witho
 ADVANCED += "--track --batch-size --balanced --synthetic --calibration-fraction --mixed-precision --distribute "
 ADVANCED += "--jit-compile --alpha --trainable-layers --head-epochs --cache-features --cache-dtype --weights "
 ADVANCED += "--input-range --encoder-data --tta --deployments --timezone --project"
-"""Flags that stand at the end of the help of a command that trains, of `evaluate` and of `predict`."""
+"""Flags that stand at the end of the help of a command that has many."""
 READING = ("--class-level", "--merge-case")
 DATA = ("--data", "--data-dir", *READING)
 SUBSET = ("--limit", "--seed")

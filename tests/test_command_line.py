@@ -22,7 +22,7 @@ from pipelines.cli import COMMANDS, main
 from pipelines.options import ARGUMENTS, in_flags, run_folder
 
 ROOT = Path(pipelines.__file__).resolve().parents[1]
-VERBS = [*(f"data {verb}" for verb in ("list", "fetch", "materialize", "pack", "undo-sort"))]
+VERBS = [*(f"data {verb}" for verb in ("list", "fetch", "describe", "materialize", "pack", "undo-sort"))]
 VERBS += [f"recipes {verb}" for verb in ("list", "show", "reproduce")]
 HEAVY = {"tensorflow", "keras", "pandas", "numpy", "matplotlib", "sklearn", "PIL", "scipy"}
 MODULES_AFTER = """
@@ -205,7 +205,7 @@ def test_every_command_that_takes_a_run_takes_the_last(words, tmp_path, monkeypa
         ("pretrain --split-by luck", "published"),
         ("pretrain --set lr", "NAME=VALUE"),
         ("predict a_run", "PATH"),
-        ("data", "list | fetch | materialize | pack"),
+        ("data", "list | fetch | describe | materialize | pack"),
         ("recipes reproduce fish", "aquarium"),
         ("predict  runs", "the value after the command is empty"),
         ("predict a_run ", "the value after a_run is empty"),

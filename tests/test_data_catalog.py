@@ -21,6 +21,7 @@ from marinecv.data.catalog import (
 from marinecv.data.find_data import find_data
 from marinecv.data.manifests import Manifest, load_manifest, manifest_of_folder
 from marinecv.data.materialize import materialize
+from marinecv.data.user_tables import PLACE_COLUMNS
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def rows_of(split="train", problem="", **classes):
 
 def test_catalog_is_sorted_by_split_then_image(tank):
     catalog = read_catalog(tank)
-    assert list(catalog.columns) == CATALOG_COLUMNS
+    assert list(catalog.columns) == CATALOG_COLUMNS + PLACE_COLUMNS
     assert catalog["split"].drop_duplicates().tolist() == ["train", "validation", "test"]
     assert all(rows["image_id"].is_monotonic_increasing for _, rows in catalog.groupby("split"))
     assert catalog["dominance"].between(0.5, 1).all() and len(usable(catalog)) == 12

@@ -16,9 +16,10 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from conftest import draw_image
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, features
 from scenes import saved
 
+from marinecv.data import formats, images
 from marinecv.data.catalog import read_catalog
 from marinecv.data.formats import NOT_UTF8
 from marinecv.data.images import DEAD_LINK, FOLDER_LINK, MAX_PIXELS, MAX_TEXT_BYTES, read_header
@@ -117,21 +118,52 @@ def test_what_is_no_image_of_a_known_kind_is_a_row_that_says_so(tmp_path, data):
 
 
 FOREIGN = {
-    "AVIF": saved(CRAB, "AVIF"),
     "JPEG 2000": saved(CRAB, "JPEG2000"),
+    "AVIF": b"\0\0\0\x1cftypavif\0\0\0\0avifmif1" + b"\0" * 200,
     "HEIF": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 200,
     "JPEG XL": b"\xff\x0a" + b"\0" * 200,
 }
 
 
+@pytest.fixture
+def only_pillow_of_old(monkeypatch):
+    """Without pillow-heif, and as Pillow before 11.3, which read no AVIF."""
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    monkeypatch.setattr(features, "check_module", lambda name: False)
+    caches = formats.how_to_read, images._formats
+    for cached in caches:
+        cached.cache_clear()
+    yield
+    monkeypatch.undo()
+    for cached in caches:
+        cached.cache_clear()
+
+
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("suffix", [".jpg", ".heic", ".jp2", ""])
-def test_a_format_that_is_not_read_is_named_by_the_content_of_the_file(tmp_path, name, suffix):
+def test_a_format_that_is_not_read_is_named_by_the_content_of_the_file(tmp_path, name, suffix, only_pillow_of_old):
     put(tmp_path / "crab" / f"a{suffix}", FOREIGN[name])
     problem = loaded(tmp_path)[1][f"crab/a{suffix}"]
-    assert name in problem and problem.endswith("convert it to JPEG or PNG")
+    assert name in problem and "convert it to JPEG or PNG" in problem
+    assert ("pip install 'marinecv[heif]'" in problem) == (name in ("HEIF", "AVIF"))
     with pytest.raises(ValueError, match=f"its content is {name}"):
         decode_with_pillow(FOREIGN[name])
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF"])
+@pytest.mark.parametrize(("suffix", "turn"), [(".heic", 1), (".avif", 3), (".jpg", 6), ("", 8)])
+def test_heif_and_avif_are_read_as_they_are_shown(tmp_path, kind, suffix, turn):
+    if formats.how_to_read(kind):
+        pytest.skip(f"{kind} needs the extra heif")
+    images._formats()  # so that Pillow writes it too
+    exif = Image.Exif()
+    exif[0x0112], exif.get_ifd(0x8769)[0x9003] = turn, "2023:04:12 18:30:15"
+    for name, form in (("crab/a", kind), ("eel/b", "JPEG")):
+        put(tmp_path / f"{name}{suffix}", saved(CRAB, form, quality=95, exif=exif.tobytes()))
+    (read, jpeg), reasons = loaded(tmp_path)[0].values(), loaded(tmp_path)[1]
+    assert not reasons and abs(read.astype(int) - jpeg).mean() < 3
+    catalog = catalog_of(tmp_path)
+    assert catalog[["width", "height"]].nunique().tolist() == [1, 1] and set(catalog["time_source"]) == {"exif"}
 
 
 SUFFIXES = ["", ".jfif", ".jpe", ".mpo", ".JP2", ".heic", ".cr2", ".2021", ".jpg", ".png", ".webp", ".tif"]

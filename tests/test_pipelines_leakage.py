@@ -99,6 +99,31 @@ def test_grouped_folds_score_each_image_once_and_stay(run, tmp_path, capsys, no_
     assert before == {path: path.stat().st_mtime_ns for path in experiment.folder.rglob("model.keras")}
 
 
+def test_folds_by_camera_score_cameras_that_training_never_saw(tmp_path, capsys):
+    for number in range(18):
+        name, place = list(COLORS)[number % 3], f"cam{1 + number // 3}"
+        (tmp_path / "data" / name / place).mkdir(parents=True, exist_ok=True)
+        scene(500 + number).save(tmp_path / "data" / name / place / "a.png")
+    scene(600).save(tmp_path / "data" / "crab" / "of_no_camera.png")
+    shown(capsys, "pretrain", "--data-dir", tmp_path / "data", *QUICK, "--output-dir", tmp_path / "run")
+    said = shown(capsys, "evaluate", tmp_path / "run", "--fold-by", "camera", "--folds", "2")
+    assert "1 of 19 images are left out of the folds: no camera is known" in said
+    sentence = "On 6 cameras that training never saw: 0."
+    assert said.count(sentence) == 2 and "; the next camera is expected between 0." in said
+    experiment = Experiment(tmp_path / "run" / "camera-2-folds")
+    for fold in experiment.finished_runs.values():
+        catalog = fold.catalog
+        assert catalog.groupby("camera")["split"].nunique().max() == 1
+        assert catalog.loc[catalog["camera"] == "", "problem"].tolist() == [grouped_folds.NO_CAMERA]
+    cameras = read_table(experiment.folder / "cameras.csv")
+    assert cameras["camera"].tolist() == [f"cam{number}" for number in range(1, 7)] and set(cameras["n"]) == {"3"}
+    assert sentence in (experiment.folder / "report.html").read_text(encoding="utf-8")
+    assert {*mcv.read_predictions(tmp_path / "run" / "predictions.csv")} >= {"camera", "taken_at"}
+    assert grouped_folds.camera_folds(Run(tmp_path / "run"), None) == 6
+    with pytest.raises(ValueError, match="come from 6 known cameras. Expected at least 7"):
+        grouped_folds.camera_folds(Run(tmp_path / "run"), 7)
+
+
 @pytest.mark.parametrize("data", [{"synthetic": True}, {"label_fraction": 0.5}, {"pseudo_labels": 0.9}])
 def test_no_fold_is_scored_on_unlabeled_or_synthetic_images_or_of_an_unfinished_run(run, tmp_path, monkeypatch, data):
     begun = Run(shutil.copytree(run.folder, tmp_path / "begun"))

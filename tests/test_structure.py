@@ -40,6 +40,8 @@ LAYERS = {  # a package or module imports only those with a smaller or equal num
 LATE = {
     "marinecv/__init__.py marinecv.schema": "`import marinecv` imports no package",
     "marinecv/console.py tensorflow": "takes seconds",
+    "marinecv/data/formats.py PIL": "`data list` need not wait for it",
+    "marinecv/data/images.py pillow_heif": "of an extra",
     "marinecv/data/find_data.py marinecv.data.demo.dataset": "pandas, for which `data list` need not wait",
     "marinecv/data/download/network.py gdown": "`data list` need not wait for it",
     "marinecv/data/writers/xlsx.py openpyxl": "of an extra",

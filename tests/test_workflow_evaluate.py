@@ -8,6 +8,7 @@ from scenes import guide_model as guide
 
 import marinecv as mcv
 from marinecv.data.manifests import manifest_of_folder
+from marinecv.data.user_tables import PLACE_COLUMNS
 from marinecv.evaluation.leakage import leakage_sentences
 from marinecv.workflows.run import Run
 from pipelines.cli import main
@@ -35,6 +36,7 @@ def test_the_score_is_that_of_the_run_and_nothing_is_told_unasked(finished_run, 
 def test_a_catalog_without_splits_is_taken_whole(finished_run, catalog):
     found = mcv.evaluate(finished_run, data=catalog[["image_id", "path", "class_name"]], log=None)
     run = mcv.Run(finished_run)
+    catalog = catalog.drop(columns=PLACE_COLUMNS)
     table = mcv.predict_table(run.load_model(), catalog.assign(split="validation"), run.spec, run.class_names)
     pd.testing.assert_frame_equal(found.predictions[table.columns], table, atol=1e-6)
     assert "12 of the 12 validation images have a copy or near-duplicate in train" in str(found)
@@ -63,6 +65,13 @@ def test_what_is_kept_is_what_is_returned(finished_run, tmp_path):
     [
         ({"split_by": "grouped", "frame_order": "time"}, "split_by= and frame_order= would set how", "--split-by"),
         ({"folds": 2, "limit": 3}, "folds= trains on all .* Leave out data= and limit=", "--limit"),
+        (
+            {"fold_by": "camera", "limit": 3},
+            'fold_by="camera" trains on all .* Leave out data= and limit=',
+            "--fold-by camera",
+        ),
+        ({"fold_by": "camera"}, "come from 0 known cameras. Expected at least 2: a folder a camera", "--fold-by group"),
+        ({"fold_by": "day"}, "fold_by", "--fold-by"),
         ({"class_names": ["crab", "eel"]}, "A run has its own spec and class_names", "A run has"),
         ({"data": "no_such_folder"}, "no_such_folder is no folder", "no_such_folder"),
     ],

@@ -11,6 +11,7 @@ LEAKAGE, FRAMES, ACROSS = "train-test leakage", "neighboring frames across split
 TWO_LABELS, WITHIN = "one picture under two labels", "copies within a split"
 BROKEN, OUTSIDE, BOXLESS = "files that cannot be read", "images outside the folders", "images without a box"
 LIGHT, BLUR, SIZE = "dark, bright or flat images", "blurred images", "images of an odd size"
+CLOCK = "times of a wrong camera clock"
 ABSENT, FEW, UNEVEN = "classes that train lacks", "classes with few train images", "uneven classes"
 BAD_ROWS, BOXES = "annotation rows that cannot be read", "odd boxes"
 UNSURE, FLIPS = "low-margin dominant class", "labels that another rule changes"
@@ -66,6 +67,11 @@ WHY_AND_TODO = {
     SIZE: (
         "A small image is enlarged and a long one squeezed, so the model gets them unlike the rest.",
         "Check them: thumbnails, screenshots and panoramas are often there by mistake.",
+    ),
+    CLOCK: (
+        "A camera begins again at its factory date when its battery is changed: hours, dates and events of these "
+        "images are wrong.",
+        "Correct them by the shift of the clock, or remove their times; keep the originals.",
     ),
     ABSENT: (
         "A model cannot predict a class that it was never shown: every such image is an error.",

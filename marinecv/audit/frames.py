@@ -12,6 +12,7 @@ from scipy.stats import mannwhitneyu
 
 from marinecv.audit.versions import one_of_each, photograph_names
 from marinecv.data.images import open_image
+from marinecv.data.times import STAMP, are_times, blank_dates, parse_stamp
 
 BLOCK_NUMBERS = 50  # file numbers that are kept together
 MAX_SECONDS_APART = 10  # between neighboring frames, at most
@@ -20,10 +21,6 @@ MAX_NEIGHBORS = 16  # neighbors of an image, if many have one number
 MIN_TESTED_PAIRS = 20  # pairs of neighbors that the test needs
 MIN_PROBABILITY, MAX_P_VALUE = 0.6, 1e-3  # that neighbors are the more similar pair
 MAX_NAMES_A_NUMBER = 2  # median names of one number, above which it counts sites or days and not frames
-MIN_TIMES_FRACTION = 0.95  # of names whose six digits after a date must be a time of day; else they are a counter
-_DAY = r"(?<!\d)(?:19|20)\d\d(?P<dash>[-_.]?)\d\d(?P=dash)\d\d"
-_DATE = re.compile(rf"{_DAY}(?!\d)")
-_STAMP = re.compile(rf"{_DAY}(?:[-_ T.]{{0,3}}| at )\d\d(?P<dot>[-_.:]?)\d\d(?P=dot)\d\d(?:\d{{3}})?(?!\d)")
 _EXIF, _TAKEN, _CHANGED, _CAMERA, _SERIAL = 0x8769, 36867, 306, 272, 0xA431
 _DIGITS = re.compile(r"\d{1,9}")
 # A UUID; or 8 hexadecimal digits and more in which letters and digits alternate, as in no counter like "cafe0012".
@@ -150,23 +147,11 @@ def read_times(stems: Sequence[str], paths: Iterable[str]) -> tuple[np.ndarray, 
     Returns `(series, seconds)`, both `(n,)`: the camera, or the name before the time ("" if there is no time); and
     seconds since 1970, as if all clocks were in one time zone.
     """
-    in_names = _are_times(stems)
+    in_names = are_times(stems)
     series, seconds = np.full(len(stems), "", dtype=object), np.zeros(len(stems), np.int64)
     for row, (stem, path) in enumerate(zip(stems, paths, strict=True)):
         series[row], seconds[row] = _time_in_exif(path) or (in_names and _time_in_name(stem)) or ("", 0)
     return series, seconds
-
-
-def blank_dates(stems: Sequence[str]) -> list[str]:
-    """Return names with spaces in place of dates and times of day, of the same length: they are no frame numbers.
-
-    Six digits after a date are a counter, and stay, if they are no time of day in more than one name of 20.
-    """
-    for form in (_STAMP, _DATE) if _are_times(stems) else (_DATE,):
-        stems = [
-            form.sub(lambda found: found[0] if not _parse_time(found[0]) else " " * len(found[0]), s) for s in stems
-        ]
-    return list(stems)
 
 
 def _time_in_exif(path: str) -> tuple[str, int] | None:
@@ -182,20 +167,6 @@ def _time_in_exif(path: str) -> tuple[str, int] | None:
 
 
 def _time_in_name(stem: str) -> tuple[str, int] | None:
-    match = _STAMP.search(stem)
-    moment = match and _parse_time(match[0])
+    match = STAMP.search(stem)
+    moment = match and parse_stamp(match[0])
     return (f"{stem[: match.start()]}*", int(moment.timestamp())) if moment else None
-
-
-def _are_times(stems: Sequence[str]) -> bool:
-    """Return whether the six digits after a date are a time of day: a counter soon passes 59."""
-    stamps = [match[0] for match in map(_STAMP.search, stems) if match and _parse_time(match[0], 8)]
-    return sum(_parse_time(stamp) is not None for stamp in stamps) >= MIN_TIMES_FRACTION * len(stamps)
-
-
-def _parse_time(stamp: str, digits: int = 14) -> datetime | None:
-    """Return the date and time of the first digits of a stamp, with 0 for those left out, or None."""
-    text = re.sub(r"\D", "", stamp)[:digits].ljust(14, "0")
-    with suppress(ValueError):
-        return datetime.fromisoformat(f"{text[:8]}T{text[8:]}").replace(tzinfo=UTC)
-    return None

@@ -1,14 +1,17 @@
 """Images that cannot be used, or are hard to recognize: dark, bright, without contrast, blurred, of an odd size."""
 
+from textwrap import shorten
+
 import numpy as np
 import pandas as pd
 
 from marinecv.audit import findings
 from marinecv.audit.findings import Finding, finding_of_rows
 from marinecv.audit.thumbnails import LUMA, in_chunks
+from marinecv.data.places import clock_problems
 from marinecv.data.readers.folders import NO_FOLDER
 from marinecv.data.splits.split_catalog import NO_SPLIT
-from marinecv.data.user_tables import as_catalog, is_usable
+from marinecv.data.user_tables import PLACE_COLUMNS, as_catalog, as_table, is_usable
 
 MAX_DARK, MIN_BRIGHT = 25.0, 235.0  # mean gray level, of 255
 MIN_CONTRAST = 8.0  # gray levels of standard deviation
@@ -83,8 +86,20 @@ def image_findings(catalog: pd.DataFrame, quality: pd.DataFrame) -> list[Finding
         *finding_of_rows(findings.BOXLESS, boxless, n, "no usable box, so no label", boxless["problem"]),
         *finding_of_rows(findings.LIGHT, light, n_measured, flat, light_notes),
         *finding_of_rows(findings.BLUR, blurred, n_measured, "blurred as a whole", blur_notes),
+        *_clock_finding(catalog),
         *finding_of_rows(findings.SIZE, sizes, n_measured, "much smaller, longer or larger than the rest", size_notes),
     ]
+
+
+def _clock_finding(catalog: pd.DataFrame) -> list[Finding]:
+    """Find images that were taken while the clock of their camera was wrong, by camera."""
+    catalog = as_table(catalog, optional=dict.fromkeys(PLACE_COLUMNS, "")).assign(reason=clock_problems(catalog))
+    rows = catalog[catalog["reason"] != ""].sort_values(["camera", "image_id"])
+    counts = ", ".join(f"{camera or 'no camera'} {n:,}" for camera, n in rows["camera"].value_counts().items())
+    what = f"dated by a wrong clock ({shorten(counts, 200, placeholder=' ...')}); the first is "
+    what += "".join(rows["image_id"].head(1))
+    notes = [f"{row.camera} {row.taken_at}: {row.reason}".strip() for row in rows.itertuples()]
+    return finding_of_rows(findings.CLOCK, rows, int((catalog["taken_at"] != "").sum()), what, notes, "dated images")
 
 
 def _flagged(quality: pd.DataFrame, remarks: tuple[str, ...]) -> pd.DataFrame:

@@ -8,10 +8,11 @@ from marinecv.console import Log
 from marinecv.data.boxes import boxes_of, clean_boxes, describe_bad_rows
 from marinecv.data.labels import dominant_class
 from marinecv.data.manifests import Manifest
+from marinecv.data.places import with_places
 from marinecv.data.readers import reader_of
 from marinecv.data.splits.partition import allocate
 from marinecv.data.splits.split_catalog import sort_by_split
-from marinecv.data.user_tables import as_catalog, is_usable, usable
+from marinecv.data.user_tables import PLACE_COLUMNS, as_catalog, is_usable, usable
 from marinecv.schema import check_choice, check_integer, check_type
 
 CATALOG_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "dominance", "problem"]
@@ -19,13 +20,14 @@ EMPTY_CLASS = "empty"
 
 
 def read_images_and_boxes(manifest: Manifest, flat_boxes: str = "keep") -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the images (`IMAGE_COLUMNS`) of a data set of any layout, and its boxes as `read_boxes` returns them."""
+    """Return the images of a data set of any layout, as `with_places` does, and its boxes as `read_boxes` does."""
     check_type(Manifest, manifest=manifest)
     if manifest.root is None:
         raise ValueError(
             f'The files of "{manifest.name}" are not located yet. Expected a manifest from find_data(...).'
         )
     images, boxes = reader_of(manifest.layout).read(manifest)
+    images = with_places(images)
     boxes = clean_boxes(boxes, images, flat_boxes)
     images, boxes = merge_spellings(images, boxes, manifest.class_names, manifest.merge_case)
     known = boxes[boxes["class_name"] != ""]
@@ -80,8 +82,9 @@ def read_catalog(
         flat_boxes: "keep" boxes without area as unusable rows, or raise an "error".
         log: called with a sentence where annotation rows cannot be read.
     Returns:
-        DataFrame with `CATALOG_COLUMNS`; `dominance` is the fraction of the image's scores that its class has, 0 to 1
-        (1.0 where no boxes decide), `problem` is "" for every image that can be used.
+        DataFrame with `CATALOG_COLUMNS` and `PLACE_COLUMNS`, see `with_places`; `dominance` is the fraction of the
+        image's scores that its class has, 0 to 1 (1.0 where no boxes decide), `problem` is "" for every image that can
+        be used.
     Raises:
         ValueError: as `read_boxes`.
     """
@@ -93,7 +96,7 @@ def read_catalog(
     if reader_of(source_layout(manifest)).class_from_boxes:
         catalog = _label_images(catalog, boxes, label_rule, images_without_boxes)
         catalog, _ = merge_spellings(catalog, boxes.iloc[:0], manifest.class_names, manifest.merge_case)
-    return sort_by_split(catalog[CATALOG_COLUMNS])
+    return sort_by_split(catalog[CATALOG_COLUMNS + PLACE_COLUMNS])
 
 
 def class_names_of(catalog: pd.DataFrame, manifest: Manifest | None = None) -> tuple[str, ...]:

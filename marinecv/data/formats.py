@@ -3,6 +3,8 @@
 import os
 import re
 import stat
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -25,7 +27,18 @@ _SIGNATURES = {  # of a file; those that are read come first
     "Photoshop": rb"8BPS",
 }
 NOT_UTF8 = "its name is not UTF-8; rename it"
-UNREAD_FORMATS = ("AVIF", "HEIF", "JPEG 2000", "JPEG XL", "Photoshop")
+UNREAD_FORMATS = ("AVIF", "HEIF", "JPEG 2000", "JPEG XL", "Photoshop")  # the first two are with the extra `heif`
+
+
+@cache
+def how_to_read(image_format: str) -> str:
+    """Return "" where images of a format are read on this machine, or what to do with them."""
+    from PIL import features
+
+    is_readable = {"AVIF": features.check_module("avif"), "HEIF": find_spec("pillow_heif") is not None}
+    if image_format not in UNREAD_FORMATS or is_readable.get(image_format):
+        return ""
+    return "convert it to JPEG or PNG" + ", or pip install 'marinecv[heif]'" * (image_format in is_readable)
 
 
 def format_of(head: bytes) -> str:
@@ -68,6 +81,7 @@ def unsupported_reason(path: Path) -> str:
     if suffix not in UNSUPPORTED_SUFFIXES:
         return ""
     content = content_format(path)
-    if content and content not in UNREAD_FORMATS and (content != "TIFF" or suffix in CODECS):
+    fix = how_to_read(content)
+    if content and not fix and (content != "TIFF" or suffix in CODECS):
         return ""
-    return f"unsupported format {content if content in UNREAD_FORMATS else suffix}; convert it to JPEG or PNG"
+    return f"unsupported format {content if fix else suffix}; {fix or 'convert it to JPEG or PNG'}"

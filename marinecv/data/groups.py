@@ -29,7 +29,8 @@ def group_catalog(catalog: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 
     An image that has a group (a sub-folder: a camera, a video) keeps it. The rest are grouped by the copies, near
     copies and blocks of frames in `pairs`, as `find_pairs` returns them; such a group is named after its first image.
-    Pairs of neighboring frames are not followed: they would chain into one giant group.
+    Groups that share a `sequence` of one camera become one. Pairs of neighboring frames are not followed: they would
+    chain into one giant group.
     """
     catalog, pairs = as_catalog(catalog).reset_index(drop=True), as_pairs(pairs)
     ungrouped = catalog[is_usable(catalog) & (catalog["group"] == "")]
@@ -39,7 +40,21 @@ def group_catalog(catalog: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     graph = coo_array((np.ones(len(followed)), edges), (len(ids), len(ids)))
     _, component = connected_components(graph, directed=False)
     leaders = ungrouped["image_id"].groupby(component).transform("min")
-    return catalog.assign(group=leaders.reindex(catalog.index).fillna(catalog["group"]))
+    return join_sequences(catalog.assign(group=leaders.reindex(catalog.index).fillna(catalog["group"])))
+
+
+def join_sequences(catalog: pd.DataFrame) -> pd.DataFrame:
+    """Return the catalog with groups that share a `sequence` of one camera as one, named after the first of them."""
+    rows = as_table(catalog, optional=dict.fromkeys(("camera", "sequence"), ""))
+    rows = rows[(rows["group"] != "") & (rows["sequence"] != "")]
+    if rows.empty:
+        return catalog
+    groups, names = pd.factorize(rows["group"])
+    sequences = len(names) + pd.factorize(rows["camera"] + "\0" + rows["sequence"])[0]
+    graph = coo_array((np.ones(len(rows)), (groups, sequences)), (sequences.max() + 1,) * 2)
+    component = connected_components(graph, directed=False)[1][: len(names)]
+    first = pd.Series(names, index=names).groupby(component).transform("min")
+    return catalog.assign(group=catalog["group"].map(first).fillna(catalog["group"]))
 
 
 def folder_levels(catalog: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -110,7 +125,7 @@ def split_in_groups(
         return level.assign(split=split) if pairs is None else leave_out_duplicates(level.assign(split=split), pairs)
 
     used_splits, best, best_coverage = np.sign(fractions), None, 0
-    levels = [level if pairs is None else group_catalog(level, pairs) for level in folder_levels(rows)]
+    levels = [join_sequences(level) if pairs is None else group_catalog(level, pairs) for level in folder_levels(rows)]
     for level in levels:
         # With few cameras more even fractions may leave some images of most classes on each side.
         for parts in (fractions, (np.asarray(fractions) + used_splits / used_splits.sum()) / 2):

@@ -5,16 +5,18 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 import pandas as pd
 from PIL import Image, PngImagePlugin
 
-from marinecv.data.formats import HEAD_BYTES, UNREAD_FORMATS, content_format, format_of, printable, unsupported_reason
+from marinecv.data.formats import HEAD_BYTES, content_format, format_of, how_to_read, printable, unsupported_reason
 from marinecv.data.names import normalize_name
 from marinecv.data.shards.records import file_problem, is_record, read_bytes
+from marinecv.data.times import iso_time
 
 IMAGE_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "problem"]
 MAX_PIXELS = 178_956_970  # Pillow's own bound: 0.5 GB of RGB
@@ -24,11 +26,12 @@ ABSENT_FILE = "named in the CSV but the file is absent"
 DEAD_LINK = "a link that leads to no file; put the file itself in its place"
 FOLDER_LINK = "a link to a folder, which is not followed; put the folder itself in its place"
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
+_EXIF, _TIMES = 0x8769, ((0x9003, 0x9011), (0x9004, 0x9012))  # DateTimeOriginal, DateTimeDigitized, and their offsets
 _PILLOW_LOCK = threading.Lock()
 
 
 def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | None = None) -> pd.DataFrame:
-    """Return the images table, `IMAGE_COLUMNS`, of rows (path, split[, class name[, group]]).
+    """Return the images table, `IMAGE_COLUMNS` and `exif_time`, of rows (path, split[, class name[, group]]).
 
     Image ids are relative to `root`. Width and height are in pixels as displayed, 0 where the header cannot be read.
     `reasons` maps a path to the problem of an image whose header can be read.
@@ -37,27 +40,47 @@ def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | Non
     for path, split, *labels in rows:
         class_name, group = (normalize_name(printable(text)) for text in (*labels, "", "")[:2])
         image_id = printable(path.relative_to(root).as_posix())
-        width, height, problem = read_header(path)
+        width, height, problem, exif_time = _read_header_and_time(path)
         problem = problem or (reasons or {}).get(path, "")
-        records.append((image_id, printable(path.absolute()), split, class_name, group, width, height, problem))
-    table = pd.DataFrame(records, columns=IMAGE_COLUMNS)
-    return table.astype({name: int if name in ("width", "height") else str for name in IMAGE_COLUMNS})
+        where = image_id, printable(path.absolute())
+        records.append((*where, split, class_name, group, width, height, problem, exif_time))
+    table = pd.DataFrame(records, columns=[*IMAGE_COLUMNS, "exif_time"])
+    return table.astype({name: int if name in ("width", "height") else str for name in table})
 
 
 def read_header(path: Path) -> tuple[int, int, str]:
     """Return width and height in pixels after EXIF orientation, and "" or the problem; no pixel is decoded."""
+    return _read_header_and_time(path)[:3]
+
+
+def _read_header_and_time(path: Path) -> tuple[int, int, str, str]:
+    """Return what `read_header` does, and the capture time of the EXIF data, see `_exif_time`."""
     if reason := _missing_reason(path) or unsupported_reason(path):
-        return 0, 0, reason
+        return 0, 0, reason, ""
     if reason := file_problem(path):
-        return 0, 0, f"cannot be read: {reason}"
+        return 0, 0, f"cannot be read: {reason}", ""
     try:
         with open_image(path) as image:
-            is_rotated = _announces_exif(image) and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
-            return *(image.size[::-1] if is_rotated else image.size), ""
+            exif = image.getexif() if _announces_exif(image) else {}
+            is_rotated = exif.get(_ORIENTATION) in _QUARTER_TURNS
+            return *(image.size[::-1] if is_rotated else image.size), "", _exif_time(exif) if exif else ""
     except Image.UnidentifiedImageError:
-        return 0, 0, "cannot be read: not an image of a known kind, or its header is cut short"
+        return 0, 0, "cannot be read: not an image of a known kind, or its header is cut short", ""
     except Exception as error:  # Pillow raises many kinds for damaged bytes
-        return 0, 0, f"cannot be read: {error}"
+        return 0, 0, f"cannot be read: {error}", ""
+
+
+def _exif_time(exif: Image.Exif) -> str:
+    """Return DateTimeOriginal, else DateTimeDigitized, as `iso_time` does; "" for none.
+
+    Not DateTime, which an editor sets to the last change, nor the time of the file, which copying changes.
+    """
+    with suppress(Exception), _PILLOW_LOCK, warnings.catch_warnings(action="ignore"):  # hostile EXIF raises many kinds
+        details = exif.get_ifd(_EXIF)
+        for time, offset in _TIMES:
+            if taken_at := iso_time(str(details.get(time, ""))):
+                return iso_time(taken_at + str(details.get(offset, "")).strip("\0 ")) or taken_at
+    return ""
 
 
 def _missing_reason(path: Path) -> str:
@@ -93,14 +116,14 @@ def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
         bounds = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
         Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = None, MAX_TEXT_BYTES
         try:
-            image = Image.open(file, formats=FORMATS)
+            image = Image.open(file, formats=_formats())
         except Image.UnidentifiedImageError as error:
             path = isinstance(file, str | Path)
             if not path:
                 file.seek(0)
             found = content_format(Path(file)) if path else format_of(file.read(HEAD_BYTES))
-            if found in UNREAD_FORMATS:
-                raise ValueError(f"its content is {found}, which is not read; convert it to JPEG or PNG") from error
+            if fix := how_to_read(found):
+                raise ValueError(f"its content is {found}, which is not read; {fix}") from error
             raise
         except ValueError as error:
             long = f"its text is longer than {MAX_TEXT_BYTES:,} bytes; save it without"
@@ -114,6 +137,16 @@ def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
             with _PILLOW_LOCK, warnings.catch_warnings(action="ignore"):
                 image.getexif()  # Pillow caches it and does not warn again
         yield image
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Return the names that Pillow gives `FORMATS`, and AVIF and HEIF where they can be read here."""
+    if not how_to_read("HEIF"):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()  # pictures are rotated already, and their EXIF data say so
+    return *FORMATS, *(name for name in ("AVIF", "HEIF") if not how_to_read(name))
 
 
 def _announces_exif(image: Image.Image) -> bool:

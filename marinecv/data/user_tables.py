@@ -10,7 +10,9 @@ from marinecv.data.names import normalize_name
 from marinecv.files.csv_tables import check_columns
 from marinecv.schema import names
 
+PLACE_COLUMNS = ["camera", "sequence", "taken_at", "time_source"]  # optional ones of a catalog, "" where unknown
 TEXT = ("image_id", "path", "split", "class_name", "group", "source", "problem", "true_class", "predicted_class")
+TEXT += (*PLACE_COLUMNS,)
 TEXT_OF_AUDIT = (*TEXT, "image_a", "image_b", "kind", "method", "related_image", "flags", "protocol", "neighbor_id")
 TEXT_OF_AUDIT += ("neighbor_split", "neighbor_class")
 OPTIONAL = dict.fromkeys(("split", "class_name", "group", "problem"), "")  # of a catalog

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from marinecv.data.splits.split_catalog import is_grouped
+from marinecv.evaluation.cameras import camera_table
 from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import read_predictions
@@ -39,6 +40,24 @@ def fold_predictions(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
             predictions = read_predictions(run.path("predictions.csv"), run.class_names)
             tables.setdefault(_name(run), []).append(predictions[predictions["split"] == "validation"])
     return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+
+
+def fold_cameras(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
+    """Return the `camera_table` of all folds of finished runs, by name of the recipe.
+
+    Only of recipes whose folds each score cameras that they were not trained on, two or more in all.
+    """
+    parts: dict[str, list] = {}
+    for run in runs:
+        if run.fold:
+            predictions = read_predictions(run.path("predictions.csv"), run.class_names)
+            is_scored = predictions["split"] == "validation"
+            cameras = predictions.get("camera", pd.Series("", predictions.index))
+            is_new = ~cameras[is_scored].isin({"", *cameras[~is_scored]})
+            parts.setdefault(_name(run), []).append(predictions[is_scored].assign(camera=cameras, is_new=is_new))
+    tables = {name: pd.concat(of_recipe) for name, of_recipe in parts.items()}
+    tables = {name: camera_table(table) for name, table in tables.items() if table["is_new"].all()}
+    return {name: table for name, table in tables.items() if len(table) > 1}
 
 
 def _name(run: Run) -> str:

@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.choices import SCORED_SPLITS
+from marinecv.evaluation.cameras import camera_sentence
 from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.estimates import has_interval, interval_text
-from marinecv.evaluation.folds import fold_metrics, fold_words
+from marinecv.evaluation.folds import fold_cameras, fold_metrics, fold_words
 from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.experiments import CHOSEN_ON_TEST, Experiment
@@ -85,6 +86,7 @@ def _summary(table: pd.DataFrame, runs: dict[str, Run], predictions: dict[str, d
         return "; ".join(parts) + (
             ". Each image counts once, predicted by a model that was not trained on it. The best epoch is chosen on "
             "the same images, which makes the estimate slightly optimistic."
+            + "".join(f" {camera_sentence(table)}" for table in fold_cameras(runs.values()).values())
         )
     if not predictions:
         return "Mean squared errors, each in the output range of its model: compare only those of one range and size."

@@ -9,12 +9,14 @@ from pathlib import Path
 import keras
 import pandas as pd
 
-from marinecv.choices import SPLITS
+from marinecv.choices import FOLD_BY, SPLITS
 from marinecv.console import Log, silent
 from marinecv.data.splits.split_catalog import write_split
 from marinecv.data.user_tables import as_class_names, usable
+from marinecv.evaluation.cameras import camera_sentence
 from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.events import event_accuracy, parse_gap
+from marinecv.evaluation.folds import fold_cameras, fold_predictions
 from marinecv.evaluation.leakage import leakage_scores, leakage_sentences
 from marinecv.evaluation.metrics import classification_metrics, per_class_metrics
 from marinecv.evaluation.predict import predict_table
@@ -28,8 +30,9 @@ from marinecv.models.outputs import with_probabilities
 from marinecv.models.safe_load import check_loadable
 from marinecv.report.page import write_run_report
 from marinecv.runs import EXTERNAL, Run, fresh_folder
+from marinecv.schema import check_choice
 from marinecv.training.recipe import DataConfig, Recipe
-from marinecv.workflows.folds import grouped_folds
+from marinecv.workflows.folds import camera_folds, grouped_folds
 from marinecv.workflows.leakage import fold_table, related, related_outside
 from marinecv.workflows.run_images import chosen_images, other_images, readable_images
 from marinecv.workflows.sources import Data, open_classifier, source_of
@@ -50,8 +53,9 @@ class Evaluation:
         metrics: `classification_metrics`: each metric with `value`, 95% bounds `low` and `high`, and `n`.
         per_class: `per_class_metrics`, one row a class.
         leakage: `leakage_scores`: as split, on images without a related train image, and in grouped folds.
-        folds: predictions table of the grouped folds, each image once; None where they are not trained.
-        sentences: on `leakage` and `events`.
+        folds: predictions table of the folds by group or camera, each image once; None where they are not trained.
+        sentences: on `leakage`, `cameras` and `events`.
+        cameras: `camera, n, accuracy` of folds by camera, a row a camera; None without them.
         events: accuracy by event, where `event_gap` is given and events have one true class.
     """
 
@@ -63,6 +67,7 @@ class Evaluation:
     leakage: pd.DataFrame
     folds: pd.DataFrame | None
     sentences: tuple[str, ...]
+    cameras: pd.DataFrame | None = None
     events: dict | None = None
 
     def __repr__(self) -> str:
@@ -75,6 +80,8 @@ class Evaluation:
             lines += ["", self.leakage[LEAKAGE_COLUMNS].round(3).to_string(index=False, na_rep="-"), *self.sentences]
         elif self.sentences:
             lines += ["", *self.sentences]
+        if self.cameras is not None:
+            lines += ["", self.cameras.round(3).to_string(index=False, max_rows=40)]
         return "\n".join(lines)
 
 
@@ -84,6 +91,7 @@ def evaluate(
     data: Data = None,
     *,
     folds: int | None = None,
+    fold_by: str = "group",
     limit: int | None = None,
     split_by: str | None = None,
     frame_order: str | None = None,
@@ -110,6 +118,8 @@ def evaluate(
         data: other images, as in `train`; None takes the run's own.
         folds: cross-validate the recipe of the run in so many folds that keep related images together; trained folds
             stay below the run.
+        fold_by: "group" keeps groups of related images in one fold; "camera" whole cameras, in one fold a camera (at
+            most 10) unless `folds` says how many. It tells what to expect of the next camera, from six cameras on.
         limit: at most so many images a split, stratified.
         split_by, frame_order, label_rule, images_without_boxes: how other images are split and labeled, as in
             `DataConfig`; None takes their own splits, and labels them as the run's own were.
@@ -137,8 +147,11 @@ def evaluate(
             f"{' and '.join(f'{name}=' for name in reading_options)} would set how other images are read. Name these "
             "with data=, or leave that out: the run's own images are read as in its training."
         )
-    if folds and (data is not None or limit):
-        raise ValueError("folds= trains on all of the run's own images. Leave out data= and limit=.")
+    check_choice(FOLD_BY, fold_by=fold_by)
+    in_folds = bool(folds) or fold_by == "camera"
+    if in_folds and (data is not None or limit):
+        name = "folds=" if folds else 'fold_by="camera"'
+        raise ValueError(f"{name} trains on all of the run's own images. Leave out data= and limit=.")
     if isinstance(run, keras.Model):
         required = {"data": data, "spec": spec, "class_names": class_names, "folder": folder}
         if missing := [f"{name}=" for name, value in required.items() if value is None]:
@@ -152,8 +165,9 @@ def evaluate(
     elif spec is not None or class_names is not None:
         raise ValueError("A run has its own spec and class_names. Leave them out: they are for a Keras model.")
     run = open_classifier(run)
-    if folds:
+    if in_folds:
         Recipe.of(run)  # ValueError where the run has none to train by
+        folds = camera_folds(run, folds) if fold_by == "camera" else folds
     catalog, source_text = run.catalog, ""
     if data is not None:
         choice = DataConfig.of(run)
@@ -170,7 +184,8 @@ def evaluate(
     predictions = predict_table(model, part, run.spec, run.class_names, **how)
     if data is None:
         groups, related_images = related(run, log)
-        of_folds, search_text = _leakage_of_run(run, predictions, groups, related_images, folds, log), ()
+        by_group = None if fold_by == "camera" else folds
+        of_folds, search_text = _leakage_of_run(run, predictions, groups, related_images, by_group, log), ()
     else:
         groups, related_images, trained_on = related_outside(run, part, frame_order, log)
         of_folds, search_text = None, ("copy or near-duplicate", trained_on)
@@ -180,11 +195,15 @@ def evaluate(
         write_predictions(predictions, folder / "predictions.csv")
         write_json(folder / "metrics.json", {split: metrics})
         write_table(folder / "leakage.csv", leakage)
-    sentences, events = tuple(leakage_sentences(leakage, *search_text, retrain=not run.is_external)), None
+    sentences, cameras, events = leakage_sentences(leakage, *search_text, retrain=not run.is_external), None, None
+    if fold_by == "camera":
+        runs = grouped_folds(run, folds, log, fold_by).finished_runs.values()
+        [of_folds], [cameras] = fold_predictions(runs).values(), fold_cameras(runs).values()
+        sentences.append(camera_sentence(cameras))
     if event_gap is not None:
         events, sentence = event_accuracy(predictions, part, event_gap, seed)
-        sentences = (*sentences, sentence)
-    return Evaluation(run, split, predictions, metrics, per_class, leakage, of_folds, sentences, events)
+        sentences.append(sentence)
+    return Evaluation(run, split, predictions, metrics, per_class, leakage, of_folds, tuple(sentences), cameras, events)
 
 
 def run_of_model(

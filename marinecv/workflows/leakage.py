@@ -74,6 +74,6 @@ def fold_table(run: Run, folds: int | None = None) -> pd.DataFrame | None:
     return None
 
 
-def folds_folder(run: Run, folds: int | str) -> Path:
-    """Return the folder of a run's grouped folds."""
-    return run.path(f"grouped-{folds}-folds")
+def folds_folder(run: Run, folds: int | str, fold_by: str = "group") -> Path:
+    """Return the folder of a run's folds by group or by camera."""
+    return run.path(f"{'grouped' if fold_by == 'group' else fold_by}-{folds}-folds")

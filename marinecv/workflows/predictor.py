@@ -85,8 +85,8 @@ def rows_of_files(
 
 def exif_times(files: list[Path]) -> list[str]:
     """Return the time in the EXIF data of each file, "" where there is none."""
-    table = image_table(Path(files[0].absolute().anchor), [(file.absolute(), "") for file in files]) if files else {}
-    return [*table.get("exif_time", [""] * len(files))]
+    paths = [file.absolute() for file in files]
+    return image_table(Path(paths[0].anchor), [(path, "") for path in paths])["exif_time"].tolist() if paths else []
 
 
 def batch_predictor(

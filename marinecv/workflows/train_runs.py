@@ -18,8 +18,9 @@ from marinecv.data.manifests import Manifest
 from marinecv.data.splits.split_catalog import write_split
 from marinecv.data.user_tables import usable
 from marinecv.evaluation import reconstruction
+from marinecv.evaluation.cameras import CAMERAS, camera_sentence
 from marinecv.evaluation.estimates import few_groups_note, has_interval, interval_text
-from marinecv.evaluation.folds import fold_metrics, fold_words
+from marinecv.evaluation.folds import fold_cameras, fold_metrics, fold_words
 from marinecv.evaluation.leakage import NOT_CHECKED, leakage_sentences, read_leakage_scores
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import attribute_scores, predict_table
@@ -191,6 +192,10 @@ def finish_experiment(experiment: Experiment, log: Log, **how: Any) -> None:
     runs = experiment.finished_runs.values()
     for name, metrics in fold_metrics(runs).items():
         log(f"{name}, {fold_words(runs)}: {main_metric_text(metrics)}")
+    if cameras := fold_cameras(runs):
+        write_table(experiment.folder / CAMERAS, pd.concat([of.assign(recipe=name) for name, of in cameras.items()]))
+        for of_recipe in cameras.values():
+            log(camera_sentence(of_recipe))
     split = experiment.select_on
     for _, best in table[table["best"]].iterrows():
         log(f"best on {split}: {best['name']} ({best[f'{split}_accuracy']:.3f}, n={best[f'{split}_n']})")

@@ -1,4 +1,4 @@
-"""List known data sets, fetch one, write class folders of links, or pack images into few large files."""
+"""List known data sets, fetch or describe one, write class folders of links, or pack images into few large files."""
 
 import argparse
 from pathlib import Path
@@ -11,12 +11,21 @@ EXAMPLE = "data fetch aquarium"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list | fetch | materialize | pack | undo-sort")
+    actions = "list | fetch | describe | materialize | pack | undo-sort"
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar=actions)
     verbs.add_parser("list", help="known data sets, their license and folder")
     fetch = verbs.add_parser("fetch", help="download a data set and verify it")
     fetch.add_argument("name", metavar="NAME", help="name in `data list`, or a TOML manifest")
     fetch.add_argument("--from", dest="source", metavar="SRC", help="gdrive:ID, a URL, or a local folder or zip")
     fetch.add_argument("--accept-unknown-license", action="store_true", help="fetch even if no license is stated")
+    described = verbs.add_parser(
+        "describe",
+        help="say what is read of a folder: classes, cameras, dates, boxes, files that are not read",
+        epilog="example:\n  marinecv data describe my_photos",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    described.add_argument("folder", metavar="FOLDER", help="folder or .zip of your images, or a known data set")
+    options.add(described, *options.READING)
     links = verbs.add_parser("materialize", help="write split/class/image folders of links to the originals")
     options.add(links, *options.DATA)
     options.add_output(links, "the links", default="NAME_by_class")
@@ -28,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    verbs = {"list": _list, "fetch": _fetch, "materialize": _materialize, "pack": _pack, "undo-sort": _undo_sort}
+    verbs = {"list": _list, "fetch": _fetch, "describe": _describe, "materialize": _materialize, "pack": _pack}
+    verbs["undo-sort"] = _undo_sort
     return verbs[args.verb](args)
 
 
@@ -55,6 +65,13 @@ def _fetch(args: argparse.Namespace) -> int:
         return 0
     manifest = fetch(manifest, args.source, args.accept_unknown_license, progress=print)
     print(f"license: {manifest.license or 'none stated'}\ncite: {manifest.citation or 'nothing stated'}")
+    return 0
+
+
+def _describe(args: argparse.Namespace) -> int:
+    from marinecv.workflows.describe import describe
+
+    options.print_line(describe(args.folder, class_level=args.class_level, merge_case=args.merge_case, log=print))
     return 0
 
 

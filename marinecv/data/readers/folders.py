@@ -17,9 +17,14 @@ from marinecv.data.readers import Reader
 
 NO_FOLDER = "lies in no class folder"
 _YEAR, _MONTH, _DAY = r"(19|20)\d\d", r"(0[1-9]|1[0-2])", r"(0[1-9]|[12]\d|3[01])"
+_CAMERA, _NUMBER = (
+    "site|cam|camera|station|plot|transect|loc|location|deployment|trap|ct",
+    r"[ _-]?\d+([ _-]\d+)*[a-z]?",
+)
+CAMERA_NAME = re.compile(rf"(?i:({_CAMERA}){_NUMBER})")
 PLACE_NAME = re.compile(  # names of cameras, sites, memory cards (DCIM, 100MEDIA) and days, never of classes
-    r"(?i:(site|cam|camera|station|plot|transect|loc|location|deployment|trap|ct|day|night|session|video|clip|seq|card)"
-    r"[ _-]?\d+([ _-]\d+)*[a-z]?|dcim)|\d{3}(?=.*[A-Z_])[0-9A-Z_]{5}"
+    rf"(?i:({_CAMERA}|day|night|session|video|clip|seq|card){_NUMBER}|dcim)"
+    r"|\d{3}(?=.*[A-Z_])[0-9A-Z_]{5}"
     rf"|{_YEAR}(?P<a>[-_. ]?){_MONTH}(?P=a){_DAY}|{_DAY}(?P<b>[-_. ]){_MONTH}(?P=b){_YEAR}"
 )
 GROUP_NAME = re.compile(  # these, and other names of groups within a class: 2021, b, C03, S1_R2

@@ -11,12 +11,13 @@ from marinecv.data.images import IMAGE_COLUMNS
 from marinecv.data.manifests import Manifest, is_file_name
 from marinecv.data.readers import Reader
 from marinecv.data.shards.records import HINT, record_path
+from marinecv.data.user_tables import PLACE_COLUMNS
 from marinecv.files.atomic import whole_file
 from marinecv.files.hashes import sha256
 from marinecv.files.lock import LOCK
 from marinecv.schema import Count, read
 
-VERSION = 2
+VERSION = 3
 PACK, PACKING = "pack.json", "packing.json"  # of a complete pack, and of an incomplete one
 INDEX, BOXES = "index.npz", "boxes.npz"
 TEXT_PREFIX = "words of "  # before the name of a text column: its distinct values
@@ -70,7 +71,9 @@ def read_packed(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         if not (root / table).is_file() or sha256(root / table) != about.tables.get(table):
             raise ValueError(f"{root / table} is not the table that {PACK} names. {HINT}")
     index = read_columns(root / INDEX)
-    return index.assign(path=_paths(root, index, list(about.shards)))[IMAGE_COLUMNS], read_columns(root / BOXES)
+    return index.assign(path=_paths(root, index, list(about.shards)))[IMAGE_COLUMNS + PLACE_COLUMNS], read_columns(
+        root / BOXES
+    )
 
 
 def write_columns(path: str | Path, table: pd.DataFrame) -> None:

@@ -17,6 +17,7 @@ from marinecv.console import Log, silent
 from marinecv.data.boxes import clean_boxes
 from marinecv.data.catalog import source_layout
 from marinecv.data.manifests import Manifest
+from marinecv.data.places import with_places
 from marinecv.data.readers import reader_of, shards
 from marinecv.data.shards.records import FRAME, HINT, byte_size, is_record
 from marinecv.data.user_tables import is_usable
@@ -41,6 +42,7 @@ def pack(
     """
     folder, log = Path(folder).absolute(), log or silent
     images, boxes = reader_of(manifest.layout).read(manifest)
+    images = with_places(images)
     clean_boxes(boxes, images)  # raises now rather than when the pack is read
     sizes, source = _sizes_and_hash(images, boxes, shard_bytes)
     folder.mkdir(parents=True, exist_ok=True)
