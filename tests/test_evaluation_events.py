@@ -4,7 +4,14 @@ import pandas as pd
 import pytest
 
 import marinecv as mcv
-from marinecv.evaluation.events import EVENT_COLUMNS, event_accuracy, event_numbers, events_of, parse_gap
+from marinecv.evaluation.events import (
+    EVENT_COLUMNS,
+    event_accuracy,
+    event_numbers,
+    events_of,
+    events_sentence,
+    parse_gap,
+)
 
 
 def images(*rows):
@@ -49,6 +56,16 @@ def test_the_rows_of_an_event_are_its_classes_with_the_most_boxes_of_one_image()
     rows = [["e1", "c1", "empty", 0, first, last, 1, "30m"], ["e1", "c1", "fox", 2, first, last, 2, "30m"], deer]
     assert found.to_numpy().tolist() == rows
     assert events_of(table.iloc[:0]).empty
+
+
+def test_images_in_no_event_and_those_of_a_wrong_clock_are_counted():
+    table = images("c1 05:00 fox", "c1 2000-01-01T00:00:05 fox", "- 05:00 fox", "c1 - fox")
+    sentence = events_sentence(table, event_numbers(table, "30m"), "30m")
+    assert sentence == (
+        "2 events (pauses of 30m at most); 2 of 4 images without camera or time are in none; "
+        "1 images have times of a wrong clock (a factory date): their events are apart, at those times"
+    )
+    assert events_sentence(table.iloc[:0], event_numbers(table.iloc[:0], "1h"), "1h").startswith("0 events")
 
 
 @pytest.mark.parametrize("gap", ["30", "m30", "0m", "1d", ""])

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import draw_image, killed, make_demonstration
+from conftest import draw_image, killed, make_demonstration, shown
 from PIL import Image
 
 import marinecv as mcv
@@ -27,6 +27,18 @@ from marinecv.workflows.sources import find_images
 from pipelines.cli import main
 
 PLACES = ["camera", "taken_at", "time_source"]
+DEPLOYMENTS = """deploymentID,cameraID,latitude,longitude,deploymentStart,deploymentEnd
+d1,cam1,50.1,7.1,2025-04-01,2025-04-30
+d2,cam2,50.2,7.1,2025-04-01,2025-04-30
+"""
+PROJECT = """name = "ridge-2025"
+title = "Ridge"
+samplingDesign = "targeted"
+captureMethod = ["activityDetection"]
+individualAnimals = false
+filePublic = false
+contributors = [{title = "R. Sole", role = "contact"}]
+"""
 
 
 def rows_of(path):
@@ -322,3 +334,51 @@ def test_a_call_that_is_stopped_while_it_writes_other_files_goes_on(finished_run
         assert call(step) == expected
     with pytest.raises(ValueError, match="events.csv exists and is never overwritten"):
         mcv.predict(finished_run, photos, output=tmp_path / "at once" / "b.csv", event_gap="1h", log=None)
+
+
+def test_time_and_camera_of_each_file_are_told_and_give_events_and_a_package(
+    finished_run, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(predict, "CHUNK", 2)
+    times = {
+        "cam1/b.jpg": "2025:04:02 05:00:00",
+        "cam1/IMG_20250402_052000.jpg": "",
+        "cam2/c.jpg": "2025:04:02 05:10:00",
+    }
+    for number, (name, taken_at) in enumerate([*times.items(), ("d.jpg", "")]):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        exif = Image.Exif()
+        if taken_at:
+            exif.get_ifd(0x8769)[0x9003] = taken_at
+        exif.get_ifd(0x8825)[2] = (46.0, 12.0, 15.84)
+        draw_image("crab", number).save(tmp_path / "photos" / name, exif=exif)
+    (tmp_path / "deployments.csv").write_text(DEPLOYMENTS)
+    (tmp_path / "project.toml").write_text(PROJECT)
+    words = [
+        "--deployments",
+        tmp_path / "deployments.csv",
+        "--timezone",
+        "+02:00",
+        "--project",
+        tmp_path / "project.toml",
+    ]
+    words += ["--event-gap", "30m", "--format", "camtrapdp", "csv", "--output", tmp_path / "t.csv"]
+    out = shown(capsys, "predict", finished_run, tmp_path / "photos", *words)
+    rows = read_table(tmp_path / "t.csv").assign(path=lambda table: [Path(path).name for path in table["path"]])
+    rows = rows.set_index("path")[PLACES]
+    assert rows.loc["b.jpg"].tolist() == ["cam1", "2025-04-02T05:00:00", "exif"]
+    assert rows.loc["IMG_20250402_052000.jpg"].tolist() == ["cam1", "2025-04-02T05:20:00", "name"]
+    assert rows.loc["d.jpg"].tolist() == ["", "", ""] and re.search(r"\n  cam1: \w+ \d", out)
+    events = read_table(tmp_path / "events.csv")
+    assert set(zip(events["event_id"], events["camera"], strict=True)) == {("e1", "cam1"), ("e2", "cam2")}
+    assert "2 events (pauses of 30m at most); 1 of 4 images without camera or time are in none" in out
+    assert "t_camtrapdp: 1 of 4 rows left out: no time" in out
+    package = {path.name: path.read_bytes() for path in (tmp_path / "t_camtrapdp").iterdir()}
+    assert len(package) == 4 and len(read_table(tmp_path / "t_camtrapdp" / "media.csv")) == 3
+    assert read_table(tmp_path / "t_shared.csv")["file"].tolist()[-1] == "d.jpg"
+    for content in (
+        *package.values(),
+        (tmp_path / "t_shared.csv").read_bytes(),
+        (tmp_path / "events.csv").read_bytes(),
+    ):
+        assert str(tmp_path).encode() not in content and b"15.84" not in content

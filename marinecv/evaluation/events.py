@@ -6,6 +6,7 @@ from datetime import timedelta
 import pandas as pd
 
 from marinecv.data.catalog import EMPTY_CLASS
+from marinecv.data.places import clock_problems
 from marinecv.data.user_tables import as_table
 from marinecv.evaluation.estimates import interval_text, mean_estimate
 
@@ -87,11 +88,14 @@ def image_column(table: pd.DataFrame) -> str:
     return next(name for name in names if name in table)
 
 
-def events_sentence(numbers: pd.Series, events: int, gap: str) -> str:
-    """Return a sentence on the number of events and on images that are in none."""
-    absent = int((numbers < 0).sum())
-    left_out = f"; {absent} of {len(numbers)} images without camera or time are in none" if absent else ""
-    return f"{events} events (pauses of {gap} at most){left_out}"
+def events_sentence(table: pd.DataFrame, numbers: pd.Series, gap: str) -> str:
+    """Return a sentence on the number of events, on rows that are in none, and on those of a wrong clock."""
+    absent, wrong = (numbers < 0).sum(), clock_problems(table.assign(image_id=_names(table)))
+    wrong = wrong[(wrong != "") & (numbers >= 0)]
+    text = f"{numbers.max() + 1 if len(numbers) else 0} events (pauses of {gap} at most)"
+    text += f"; {absent} of {len(numbers)} images without camera or time are in none" if absent else ""
+    clocks = f"; {len(wrong)} images have times of a wrong clock ({', '.join(wrong.unique())})"
+    return text + (f"{clocks}: their events are apart, at those times" if len(wrong) else "")
 
 
 def event_accuracy(
@@ -109,7 +113,7 @@ def event_accuracy(
     rows = table.assign(event=numbers)[(numbers >= 0) & (table["true_class"] != "")]
     by_event, columns = rows.groupby("event"), [name for name in table if name.startswith("p_")]
     is_single = by_event["true_class"].nunique() == 1
-    sentence = events_sentence(numbers, len(is_single), gap)
+    sentence = events_sentence(table, numbers, gap)
     if not is_single.any():
         return None, f"no accuracy by event: {sentence}, and none to score."
     first = by_event[["true_class", "camera"]].first()[is_single]

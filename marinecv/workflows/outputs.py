@@ -45,7 +45,9 @@ class Outputs:
         """Raise ValueError where a file that would be made beside a table exists."""
         for path in self.paths(output):
             if path.exists():
-                raise ValueError(f"{path} exists and is never overwritten. Name another table with output=.")
+                raise ValueError(
+                    f"{path} exists and is never overwritten. Name a table in another folder with output=."
+                )
 
     def paths(self, output: Path) -> list[Path]:
         """Return the files that are made beside a table."""
@@ -63,7 +65,7 @@ class Outputs:
             shared["event_id"] = [f"e{number + 1}" * (number >= 0) for number in of_rows]
             shared["event_gap"] = self.event_gap
             write_csv(output.with_name(EVENTS), events)
-            log(f"{output.with_name(EVENTS)}: {events_sentence(of_rows, events['event_id'].nunique(), self.event_gap)}")
+            log(f"{output.with_name(EVENTS)}: {events_sentence(shared, of_rows, self.event_gap)}")
         classifier = f"marinecv {__version__}, run {run.folder.name}, model {sha256(run.path('model.keras'))[:8]}"
         ways = {"csv": write_csv, "xlsx": write_xlsx, "megadetector": write_megadetector, "camtrapdp": write_camtrap_dp}
         more = {"megadetector": (run.class_names, classifier), "camtrapdp": (self.metadata, classifier)}

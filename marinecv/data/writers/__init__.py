@@ -1,7 +1,7 @@
 """Write predictions for other programs: a module a format. No absolute path and, but for Camtrap DP, no place."""
 
 from collections.abc import Iterable
-from os.path import abspath, relpath
+from os.path import abspath, join, relpath
 
 import pandas as pd
 
@@ -19,12 +19,10 @@ def shared_table(table: pd.DataFrame, base: str) -> pd.DataFrame:
 
     Folders above are cut out of `problem`, too.
     """
-    files = [relpath(path, base).replace("\\", "/") for path in table["path"]]
-    problems = []
+    files, problems = [relpath(path, base).replace("\\", "/") for path in table["path"]], []
     for path, file, problem in zip(table["path"], files, table["problem"], strict=True):
-        for text in (abspath(path), path):
-            problem = problem.replace(text, file)
-        problems.append(problem.replace(base, "."))
+        problem = problem.replace(abspath(path), file).replace(path, file)
+        problems.append(problem.replace(join(base, ""), ""))
     shared = table.drop(columns="path").assign(problem=problems)
     shared.insert(0, "file", files)
     return shared
