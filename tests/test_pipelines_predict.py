@@ -252,6 +252,7 @@ def test_a_model_of_drawn_pictures_predicts_photographs_only_when_told(finished_
         ({"timezone": "Z"}, 'are of formats="camtrapdp"'),
         ({"event_gap": "1d", "output": "a.csv"}, "Expected a number of seconds, minutes or hours"),
         ({"sort_into": "empty"}, "empty exists. Expected a new folder"),
+        ({"sort_into": "my photos/sorted"}, "is below .*my photos, where its links would be taken for images"),
         ({"run": "."}, "is no run"),
         ({"paths": "nowhere"}, "There is no nowhere"),
         ({"paths": "empty"}, "No image in empty"),
@@ -332,6 +333,10 @@ def test_a_call_that_is_stopped_while_it_writes_other_files_goes_on(finished_run
             with pytest.raises(KeyboardInterrupt):
                 call(step)
         assert call(step) == expected
+    with monkeypatch.context() as patch:
+        patch.setattr(predict, "join_parts", killed)
+        with pytest.raises(KeyboardInterrupt):
+            mcv.predict(finished_run, photos, output=tmp_path / "at once" / "b.csv", log=None)
     with pytest.raises(ValueError, match="events.csv exists and is never overwritten"):
         mcv.predict(finished_run, photos, output=tmp_path / "at once" / "b.csv", event_gap="1h", log=None)
 

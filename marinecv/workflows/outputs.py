@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from marinecv import __version__
 from marinecv.choices import TABLE_FORMATS
 from marinecv.console import Log
@@ -41,10 +43,10 @@ class Outputs:
         """Whether the whole table is needed."""
         return bool(self.formats or self.event_gap or self.sort_folder)
 
-    def check_new(self, output: Path) -> None:
-        """Raise ValueError where a file that would be made beside a table exists."""
+    def check_new(self, output: Path, begun: str) -> None:
+        """Raise ValueError where a file that would be made beside a table exists, and is not named in `begun`."""
         for path in self.paths(output):
-            if path.exists():
+            if path.exists() and path.name not in begun.splitlines():
                 raise ValueError(
                     f"{path} exists and is never overwritten. Name a table in another folder with output=."
                 )
@@ -56,9 +58,7 @@ class Outputs:
 
     def write(self, run: Run, table_path: Path, output: Path, bases: Sequence[Path], log: Log) -> None:
         """Make all of it from a finished table of predictions, to lie beside `output`."""
-        table = read_table(table_path)
-        numbers = [name for name in table if name.startswith(("p_", "probability")) or name == "doubt"]
-        table = parse_numbers(table, numbers, table_path)
+        table = read_answers(table_path)
         shared = shared_table(table, str(common_folder(bases)))
         if self.event_gap:
             events, of_rows = events_of(shared, self.event_gap), event_numbers(shared, self.event_gap)
@@ -77,6 +77,13 @@ class Outputs:
             sort_into(self.sort_folder, table, log)
 
 
+def read_answers(path: Path) -> pd.DataFrame:
+    """Read a table of `predict` with its numbers as such."""
+    table = read_table(path)
+    numbers = [name for name in table if name.startswith(("p_", "probability")) or name == "doubt"]
+    return parse_numbers(table, numbers, path)
+
+
 def outputs_of(
     formats: str | Sequence[str],
     event_gap: str | None,
@@ -84,9 +91,13 @@ def outputs_of(
     deployments: str | os.PathLike | None,
     timezone: str | None,
     project: str | os.PathLike | None,
+    paths: Sequence[Path],
     rows: int,
 ) -> Outputs:
-    """Return what to make of a table of so many rows; ValueError, before any image is read, where that cannot be."""
+    """Return what to make of a table of so many rows; ValueError, before any image is read, where that cannot be.
+
+    `paths` are the files and folders that `predict` is given.
+    """
     formats = tuple(dict.fromkeys([formats] if isinstance(formats, str) else formats))
     for name in formats:
         check_choice(TABLE_FORMATS, formats=name)
@@ -96,7 +107,7 @@ def outputs_of(
         check_xlsx(rows)
     sort_folder = None if sort_folder is None else Path(sort_folder)
     if sort_folder:
-        check_sortable(sort_folder)
+        check_sortable(sort_folder, paths)
     is_package = "camtrapdp" in formats
     if not is_package and (deployments or timezone or project):
         raise ValueError('deployments=, timezone= and project= are of formats="camtrapdp". Add that, or leave them.')

@@ -19,13 +19,13 @@ from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.selective import review_sentence
 from marinecv.evaluation.unknown import UNKNOWN, thresholds_of
 from marinecv.files.atomic import whole_file, write_text
-from marinecv.files.csv_tables import BOM, parse_numbers, read_table, table_text
+from marinecv.files.csv_tables import BOM, read_table, table_text
 from marinecv.progress import is_interactive, progress_bar
 from marinecv.run_records import Calibration
 from marinecv.runs import Run, next_folder
 from marinecv.schema import check_choice, check_integer
 from marinecv.workflows.folders import resumable
-from marinecv.workflows.outputs import count_lines, outputs_of
+from marinecv.workflows.outputs import count_lines, outputs_of, read_answers
 from marinecv.workflows.ray_workers import import_ray, ray_workers
 from marinecv.workflows.sources import Paths, as_paths, find_images, open_classifier
 
@@ -103,9 +103,7 @@ def predict(
     with TemporaryDirectory() as folder:
         path = Path(folder) / "predictions.csv" if output is None else Path(output)
         predict_to_csv(run, paths, path, **how, is_kept=output is not None)
-        table = read_table(path)
-        numbers = [name for name in table if name.startswith(("p_", "probability")) or name == "doubt"]
-        return parse_numbers(table, numbers, path)
+        return read_answers(path)
 
 
 def predict_to_csv(
@@ -147,7 +145,7 @@ def predict_to_csv(
     if run.demonstration and not demonstration:
         raise ValueError(f"{run.folder} was trained on drawn pictures. Use real images, or add demonstration=True.")
     files = find_images(paths, limit, seed)
-    outputs = outputs_of(formats, event_gap, sort_into, deployments, timezone, project, len(files))
+    outputs = outputs_of(formats, event_gap, sort_into, deployments, timezone, project, as_paths(paths), len(files))
     calibration = calibration_of(run, log)
     thresholds = None if unknown is None else known_thresholds(run, calibration, unknown)
     key = key_of(run, files, review, tta, unknown, top) if is_kept else "new"
@@ -155,8 +153,8 @@ def predict_to_csv(
     parts = output.with_name(f"{output.name}.{key}.parts")
     if output.exists():
         raise ValueError(f"{output} exists and is never overwritten. Name another with output=.")
-    if not parts.exists():
-        outputs.check_new(output)
+    others = parts / "others.txt"  # the files beside the table that this call has begun
+    outputs.check_new(output, others.read_text(encoding="utf-8") if others.is_file() else "")
     if tta:
         meaning = "mean of those of the image and its mirror image, after any calibration"
         log(f"each probability is the {meaning} (tta flip); temperature and sets were measured without")
@@ -169,6 +167,7 @@ def predict_to_csv(
     else:
         texts = texts_in_turn(missing, *open_model(*model_arguments))  # before the folder is made
     parts.mkdir(parents=True, exist_ok=True)
+    write_text(others, "\n".join(path.name for path in outputs.paths(output)))
     done = len(files) - sum(map(len, missing.values()))
     with (
         resumable(parts, go_on="the same command again") if is_kept else nullcontext(),

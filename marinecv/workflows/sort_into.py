@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,8 +18,12 @@ MAX_SECONDS = 2  # between the times of a file and its copy: the coarsest clock 
 HARD_LINKS = "hard links: each is the same file as its original, so that editing one edits both"
 
 
-def check_sortable(folder: Path) -> None:
-    """Raise ValueError unless a folder is new, or what a stopped `sort_into` made."""
+def check_sortable(folder: Path, images: Sequence[Path]) -> None:
+    """Raise ValueError unless a folder is new, or what a stopped `sort_into` made, and not below folders of images."""
+    if above := [path for path in images if path.is_dir() and folder.resolve().is_relative_to(path.resolve())]:
+        raise ValueError(
+            f"{folder} is below {above[0]}, where its links would be taken for images. Name another with sort_into=."
+        )
     if folder.exists() and not (folder / UNDO).is_file():
         raise ValueError(f"{folder} exists. Expected a new folder: nothing is overwritten. Name one with sort_into=.")
 
@@ -39,7 +44,7 @@ def sort_into(folder: Path, table: pd.DataFrame, log: Log) -> None:
         state = path.stat()
         planned.append([file, str(path.absolute()), state.st_size, state.st_mtime_ns])
     plan = pd.DataFrame(planned, columns=COLUMNS)
-    check_sortable(folder)
+    check_sortable(folder, ())
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / UNDO).exists():
         write_table(folder / UNDO, plan)
@@ -111,5 +116,7 @@ def _link_or_copy(source: Path, made: Path) -> bool:
     except FileExistsError:
         raise
     except OSError:  # another file system, or one without links
-        shutil.copy2(source, made)
+        part = made.with_name(f"{made.name}.part")
+        shutil.copy2(source, part)
+        os.replace(part, made)
         return True
