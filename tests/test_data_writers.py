@@ -133,6 +133,8 @@ def test_detections_of_a_detector_are_kept_and_get_classifications(table, tmp_pa
     write_megadetector(tmp_path / "a.json", rows, NAMES, MODEL)
     [image] = json.loads((tmp_path / "a.json").read_text())["images"]
     assert [detection["conf"] for detection in image["detections"]] == [0.931, 1.0]
+    with pytest.raises(ValueError, match="the crops lack bbox_x"):
+        write_megadetector(tmp_path / "b.json", table.assign(box="1,2,30,40"), NAMES, MODEL)
     assert all(each["category"] == "2" and each["bbox"] == [0.1, 0.25, 0.3, 0.4] for each in image["detections"])
 
 

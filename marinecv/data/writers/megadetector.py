@@ -24,6 +24,10 @@ def write_megadetector(path: Path, table: pd.DataFrame, class_names: tuple[str, 
     clash = [name for name in class_names if name.casefold() in DETECTIONS.values()]
     names = {str(number): f"{name} (class)" if name in clash else name for number, name in enumerate(class_names)}
     is_boxes = {*BOX_COLUMNS, "detection_category", "detection_conf"} <= {*table}
+    if "box" in table and not is_boxes:
+        raise ValueError(
+            f"{path.name} cannot be written: the crops lack {', '.join(BOX_COLUMNS)}. Write a CSV instead."
+        )
     probabilities = table[probability_columns(class_names)].to_numpy(float)
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :MOST_CLASSES]
     images: dict[str, dict] = {}
