@@ -170,6 +170,7 @@ def test_a_package_holds_what_can_be_placed_and_says_what_was_left_out(table, me
         ("deployments.csv", "d2", "d1", "has 'd1' twice as deploymentID"),
         ("deployments.csv", "deploymentEnd", "end", "lacks the column 'deploymentEnd'"),
         ("deployments.csv", "2025-04-30T09:30:00", "30/04/2025", r"has '30/04/2025\+02:00' as deploymentEnd"),
+        ("project.toml", "ridge-2025", "Ridge 2025", "'name' of .*project.toml is 'Ridge 2025'"),
         ("project.toml", "targeted", "random", "'samplingDesign' of .*project.toml is 'random'"),
         ("project.toml", 'scope = "media"', 'scope = "data"', "licenses of data and of media, or none"),
         ("project.toml", "filePublic", "public", "filePublic|public"),

@@ -5,10 +5,10 @@ import re
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import pandas as pd
-from msgspec import Struct, to_builtins
+from msgspec import Meta, Struct, to_builtins
 
 from marinecv.data.catalog import EMPTY_CLASS
 from marinecv.data.writers import BOX_COLUMNS
@@ -67,7 +67,7 @@ class License(Struct, frozen=True, forbid_unknown_fields=True):
 class Project(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """What only a person can say of a package; see `TEMPLATE`."""
 
-    name: str
+    name: Annotated[str, Meta(pattern="^[-a-z0-9._/]+$")]
     title: str
     sampling_design: Literal[
         "simpleRandom", "systematicRandom", "clusteredRandom", "experimental", "targeted", "opportunistic"
