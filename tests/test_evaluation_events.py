@@ -56,6 +56,10 @@ def test_the_rows_of_an_event_are_its_classes_with_the_most_boxes_of_one_image()
     rows = [["e1", "c1", "empty", 0, first, last, 1, "30m"], ["e1", "c1", "fox", 2, first, last, 2, "30m"], deer]
     assert found.to_numpy().tolist() == rows
     assert events_of(table.iloc[:0]).empty
+    renamed = table.assign(file=["a²1", "a²1", "b", "c", "d", "e"], label="x", event=1).set_axis(
+        [0] * 6
+    )  # ² is no number of a file
+    assert events_of(renamed, "30m")["count"].tolist() == [0, 2, 1]
 
 
 def test_images_in_no_event_and_those_of_a_wrong_clock_are_counted():

@@ -48,9 +48,10 @@ def events_of(table: pd.DataFrame, gap: str = "30m") -> pd.DataFrame:
     Raises:
         ValueError: the gap is none, or a column is missing.
     """
-    numbers, table = event_numbers(table, gap), as_table(table)
+    numbers, table = event_numbers(table, gap).to_numpy(), as_table(table).reset_index(drop=True)
     image, label = image_column(table), "predicted_class" if "predicted_class" in table else "class_name"
-    rows = as_table(table, (label,)).rename(columns={image: "image", label: "label"}).assign(event=numbers)
+    columns = {"camera": "camera", "taken_at": "taken_at", "image": image, "label": label}
+    rows = pd.DataFrame({new: as_table(table, (old,))[old] for new, old in columns.items()}).assign(event=numbers)
     rows = rows[numbers >= 0].assign(time=rows["taken_at"].str[:19]).sort_values(["event", "time"], kind="stable")
     times = {"first": ("taken_at", "first"), "last": ("taken_at", "last")}
     bounds = rows.groupby("event").agg(camera=("camera", "first"), **times)
@@ -65,8 +66,8 @@ def event_numbers(table: pd.DataFrame, gap: str) -> pd.Series:
     """Return the number of the event of each row, from 0; -1 without camera or time. As of `events_of`."""
     pause, table = parse_gap(gap), as_table(table, ("camera", "taken_at"), text=("camera", "taken_at"))
     times = pd.to_datetime(table["taken_at"].str[:19], format="%Y-%m-%dT%H:%M:%S", errors="coerce")
-    rows = pd.DataFrame({"camera": table["camera"], "time": times, "row": range(len(table))})
-    order = [[int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)] for name in _names(table)]
+    rows = pd.DataFrame({"camera": [*table["camera"]], "time": [*times], "row": range(len(table))})
+    order = [[int(part) if at % 2 else part for at, part in enumerate(re.split(r"(\d+)", n))] for n in _names(table)]
     rows = rows.iloc[sorted(range(len(rows)), key=order.__getitem__)]
     rows = rows[(rows["camera"] != "") & rows["time"].notna()]
     is_back = rows.groupby("camera")["time"].diff() < -pause

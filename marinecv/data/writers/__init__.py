@@ -1,7 +1,7 @@
 """Write predictions for other programs: a module a format. No absolute path and, but for Camtrap DP, no place."""
 
 from collections.abc import Iterable
-from os.path import abspath, join, relpath
+from os.path import abspath, join, relpath, sep
 
 import pandas as pd
 
@@ -19,7 +19,7 @@ def shared_table(table: pd.DataFrame, base: str) -> pd.DataFrame:
 
     Folders above are cut out of `problem`, too.
     """
-    files, problems = [relpath(path, base).replace("\\", "/") for path in table["path"]], []
+    files, problems = [relpath(path, base).replace(sep, "/") for path in table["path"]], []
     for path, file, problem in zip(table["path"], files, table["problem"], strict=True):
         problem = problem.replace(abspath(path), file).replace(path, file)
         problems.append(problem.replace(join(base, ""), ""))
