@@ -11,6 +11,7 @@ from marinecv.workflows.evaluate import evaluate as evaluate
 from marinecv.workflows.compare import compare as compare
 from marinecv.workflows.ensemble import ensemble as ensemble
 from marinecv.workflows.predict import predict as predict
+from marinecv.workflows.sort_into import undo_sort as undo_sort
 from marinecv.workflows.explain import explain as explain
 from marinecv.workflows.latent import latent as latent
 from marinecv.workflows.export import export as export
@@ -47,6 +48,7 @@ from marinecv.evaluation.predict import predict_table as predict_table
 from marinecv.evaluation.predictions import make_table as make_table, read_predictions as read_predictions
 from marinecv.evaluation.metrics import classification_metrics as classification_metrics
 from marinecv.evaluation.metrics import per_class_metrics as per_class_metrics, confusion as confusion
+from marinecv.evaluation.events import events_of as events_of
 from marinecv.evaluation.calibration import calibrated as calibrated
 from marinecv.evaluation.photos import photo_table as photo_table
 from marinecv.explain.heatmaps import heatmaps as heatmaps

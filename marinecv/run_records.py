@@ -129,6 +129,13 @@ class Review(Struct, frozen=True, kw_only=True):
     distance: float | None
 
 
+class HeldOut(Struct, frozen=True, kw_only=True):
+    """Of each calibration image: the calibrated probability of its predicted class, and its distance to train."""
+
+    confidence: list[float]
+    distance: list[float] | None
+
+
 class Sets(Struct, frozen=True, kw_only=True):
     """Prediction sets: the threshold of `set_threshold` and its coverage."""
 
@@ -161,6 +168,7 @@ class Calibration(Struct, frozen=True, kw_only=True):
     sets: Sets | None
     no_sets: str
     review: Review | None
+    held_out: HeldOut | None
     embeddings_sha256: str | None
     preprocessing_sha256: str
     model_sha256: str

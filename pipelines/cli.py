@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
         epilog=f"example:\n  {parser.prog} {command.EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    if chosen in (*GROUPS["train"], "evaluate"):
+    if chosen in (*GROUPS["train"], "evaluate", "predict"):
         child.advanced = child.add_argument_group("advanced")
     command.add_arguments(child)
     index = argv.index(chosen)

@@ -21,10 +21,11 @@ SETTINGS = {
 """Parts of a recipe -> the settings with their own flag."""
 SAME_NAMES = "select_on folds track distribute data_dir recipe recipes engine algorithm trials workers seeds goal "
 SAME_NAMES += "encoder encoder_data split neighbors results_dir output demonstration format quantize method layer "
-SAME_NAMES += "fold_by minutes clusters noise review accept_unknown_license margin"
+SAME_NAMES += "fold_by minutes clusters noise review accept_unknown_license margin unknown top "
+SAME_NAMES += "event_gap sort_into deployments timezone project tta"
 ARGUMENTS = {name: name.replace("_", "-") for names in (*SETTINGS.values(), SAME_NAMES) for name in names.split()}
 ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-fraction", "data": "data-dir"}
-ARGUMENTS["fractions"] = "label-fractions"
+ARGUMENTS |= {"fractions": "label-fractions", "formats": "format"}
 """Arguments of the library -> their flags."""
 ARGUMENT = re.compile(rf'\b({"|".join(ARGUMENTS)})=(?:"([^"]*)"|True|([\w/-][\w./-]*\w|\w))?')
 
@@ -149,6 +150,14 @@ open_fraction = number_parser("between 0 and 1", lambda value: 0 < value < 1)
 calibration_fraction = number_parser("from 0 on and below 1", lambda value: 0 <= value < 1)
 fraction = number_parser("from 0 to 1", lambda value: 0 <= value <= 1)
 
+
+def percentage(text: str) -> float:
+    """Parse a fraction between 0 and 1, also as a percentage: 0.05 or 5%."""
+    with suppress(ValueError):
+        text = str(float(text.removesuffix("%")) / 100) if text.endswith("%") else text
+    return open_fraction(text)
+
+
 SPLITS = f"{', '.join(choices.SPLIT_BY)}, a CSV or a saved split (default: published, else grouped)"
 SET = "settings of the recipe, such as training.lr_patience=3 (`recipes show NAME` lists them)"
 COLUMNS = "columns of your table, such as file=ImagePath class=Species camera=Station"
@@ -191,7 +200,8 @@ FLAGS = {
 ADVANCED = "--class-level --merge-case --columns --frame-order --label-rule --images-without-boxes --seed --set "
 ADVANCED += "--select-on --crops --boxes --min-confidence --track --batch-size --balanced --synthetic "
 ADVANCED += "--calibration-fraction --mixed-precision --distribute --jit-compile --alpha --trainable-layers "
-ADVANCED += "--head-epochs --cache-features --cache-dtype --weights --input-range --encoder-data"
+ADVANCED += "--head-epochs --cache-features --cache-dtype --weights --input-range --encoder-data --tta --deployments "
+ADVANCED += "--timezone --project"
 """Flags that stand at the end of the help of a command that has many."""
 READING = ("--class-level", "--merge-case", "--columns")
 DATA = ("--data", "--data-dir", *READING)

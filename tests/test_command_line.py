@@ -22,7 +22,7 @@ from pipelines.cli import COMMANDS, main
 from pipelines.options import ARGUMENTS, in_flags, run_folder
 
 ROOT = Path(pipelines.__file__).resolve().parents[1]
-VERBS = [*(f"data {verb}" for verb in ("list", "fetch", "describe", "materialize", "pack"))]
+VERBS = [*(f"data {verb}" for verb in ("list", "fetch", "describe", "materialize", "pack", "undo-sort"))]
 VERBS += [f"recipes {verb}" for verb in ("list", "show", "reproduce")]
 HEAVY = {"tensorflow", "keras", "pandas", "numpy", "matplotlib", "sklearn", "PIL", "scipy"}
 MODULES_AFTER = """
@@ -104,7 +104,8 @@ def test_every_option_has_help_and_takes_the_same_kind_of_value_everywhere():
             for flag in action.option_strings:
                 several = ("--split", "--recipe")  # `latent` takes several splits, a learning curve several recipes
                 count = None if flag in several else action.nargs
-                kinds.setdefault(flag, set()).add((action.type, count, tuple(action.choices or ())))
+                which = parser.prog if flag == "--format" else ""  # of a model, or of a table
+                kinds.setdefault(flag + which, set()).add((action.type, count, tuple(action.choices or ())))
     assert {flag: found for flag, found in kinds.items() if len(found) > 1} == {}
 
 

@@ -248,6 +248,25 @@ def test_a_review_without_threshold_flags_all_and_without_distance_goes_by_proba
     assert set(rows["review"]) <= {"doubtful", ""} and "doubtful" in set(rows["review"])
 
 
+def test_an_image_unlike_training_is_unknown_and_few_known_ones_are(copy, mixed, tmp_path, capsys):
+    held_out = copy.calibration.held_out
+    assert len(held_out.confidence) == len(held_out.distance) == 20
+    rows = predicted(copy, mixed, tmp_path / "out.csv", "--unknown", "5%")
+    assert rows["predicted_class"].tolist() == ["crab", "eel", "unknown", ""]
+    assert "1 of 3 are unknown, at most 5.0% of known images like the 20 calibration" in capsys.readouterr().out
+    known = copy.catalog.query("split == 'validation'")["path"].tolist()
+    table = mcv.predict(copy, known, unknown=0.1, log=None)
+    assert 0 < (table["predicted_class"] == "unknown").mean() <= 0.2
+    change(copy, held_out__distance=None)
+    copy.path("embeddings.npz").unlink()
+    assert "unknown" in {*mcv.predict(copy, known, unknown=0.1, log=None)["predicted_class"]}
+    preprocessing = copy.path("preprocessing.json")
+    preprocessing.write_text(preprocessing.read_text().replace('"crab"', '"unknown"'))
+    change(copy, preprocessing_sha256=sha256(preprocessing))
+    with pytest.raises(ValueError, match='has a class "unknown" of its own'):
+        mcv.predict(copy, mixed, unknown=0.1, log=None)
+
+
 def test_another_calibration_or_question_starts_the_predictions_again(copy, mixed):
     files = sorted(mixed.iterdir())
     keys = {predict.key_of(copy, files, *asked) for asked in ((False, None), (True, None), (False, "flip"))}

@@ -1,25 +1,44 @@
 """`predict` from the command line and from Python: a row a file, whatever the file, and nothing overwritten."""
 
+import codecs
 import os
+import re
 import shutil
 import threading
+from collections import Counter
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import draw_image, make_demonstration
+from conftest import draw_image, killed, make_demonstration, shown
 from PIL import Image
 
 import marinecv as mcv
 from marinecv.evaluation.predictions import read_predictions
+from marinecv.files.csv_tables import read_table
 from marinecv.inputs.pixel_cache import read_pixels
-from marinecv.workflows import predict, predictor
+from marinecv.workflows import outputs, predict, predictor
 from marinecv.workflows.evaluate import run_of_model
+from marinecv.workflows.outputs import count_lines
 from marinecv.workflows.run import Run
 from marinecv.workflows.sources import find_images
 from pipelines.cli import main
+
+PLACES = ["camera", "taken_at", "time_source"]
+DEPLOYMENTS = """deploymentID,cameraID,latitude,longitude,deploymentStart,deploymentEnd
+d1,cam1,50.1,7.1,2025-04-01,2025-04-30
+d2,cam2,50.2,7.1,2025-04-01,2025-04-30
+"""
+PROJECT = """name = "ridge-2025"
+title = "Ridge"
+samplingDesign = "targeted"
+captureMethod = ["activityDetection"]
+individualAnimals = false
+filePublic = false
+contributors = [{title = "R. Sole", role = "contact"}]
+"""
 
 
 def rows_of(path):
@@ -200,7 +219,7 @@ def test_in_memory_it_is_what_the_file_and_the_command_hold(finished_run, photos
     pd.testing.assert_frame_equal(table, written)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     names = ["p_crab", "p_eel", "p_ray"]
-    assert list(table) == ["path", "predicted_class", "probability", *names, "doubt", "review", "problem"]
+    assert list(table) == ["path", "predicted_class", "probability", *names, *PLACES, "doubt", "review", "problem"]
     good = table[table["problem"] == ""]
     assert good["probability"].tolist() == good[names].max(axis=1).tolist()
     assert table["probability"].isna().sum() == 2 and table["doubt"].dtype == float
@@ -224,6 +243,16 @@ def test_a_model_of_drawn_pictures_predicts_photographs_only_when_told(finished_
         ({"tta": "flop"}, 'Expected tta to be one of .*Did you mean "flip"?'),
         ({"batch_size": 0}, "Expected batch_size"),
         ({"limit": 0}, "Expected limit"),
+        ({"top": 0}, "Expected top"),
+        ({"unknown": 5}, "Expected unknown to be a fraction between 0 and 1"),
+        ({"unknown": 0.05}, "needs calibration images, and .* has none: Too few validation images"),
+        ({"formats": "xls", "output": "a.csv"}, "Expected formats to be one of .*Received: formats='xls'"),
+        ({"formats": "xlsx"}, "Name that with output="),
+        ({"formats": "camtrapdp", "output": "a.csv"}, "Camtrap DP needs deployments=, timezone=, project= too"),
+        ({"timezone": "Z"}, 'are of formats="camtrapdp"'),
+        ({"event_gap": "1d", "output": "a.csv"}, "Expected a number of seconds, minutes or hours"),
+        ({"sort_into": "empty"}, "empty exists. Expected a new folder"),
+        ({"sort_into": "my photos/sorted"}, "is below .*my photos, where its links would be taken for images"),
         ({"run": "."}, "is no run"),
         ({"paths": "nowhere"}, "There is no nowhere"),
         ({"paths": "empty"}, "No image in empty"),
@@ -238,3 +267,123 @@ def test_what_it_refuses_is_said_in_words_of_its_arguments(
     with pytest.raises(ValueError, match=message):
         mcv.predict(**{"run": finished_run, "paths": photos, "log": None, **options})
     assert Path("out.csv").read_text() == "mine"
+
+
+def test_without_output_folders_are_numbered_and_a_stopped_call_is_found_again(
+    finished_run, shared_tank, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    words = ["predict", str(finished_run), str(shared_tank)]
+    assert [main(words), main(words)] == [0, 0]
+    out = capsys.readouterr().out
+    assert [line.split(":")[0] for line in out.splitlines()][-1] == "predictions/run-2/predictions.csv"
+    with monkeypatch.context() as patch:
+        patch.setattr(predict, "join_parts", killed)
+        assert main(words) == 130
+    assert main([*words, "--top", "2"]) == 0  # another question
+    assert main(words) == 0
+    tables = sorted(Path("predictions").rglob("*.*"))
+    assert [path.as_posix() for path in tables] == [f"predictions/run-{n}/predictions.csv" for n in (1, 2, 3, 4)]
+    assert tables[0].read_bytes() == tables[1].read_bytes() == tables[2].read_bytes() != tables[3].read_bytes()
+    assert tables[0].read_bytes().startswith(codecs.BOM_UTF8) and read_table(tables[0]).columns[0] == "path"
+
+
+def test_the_console_tells_the_classes_of_one_image_and_counts_those_of_many(finished_run, photos, tmp_path, capsys):
+    assert main(["predict", str(finished_run), str(photos / "a b.JPG"), "--output", str(tmp_path / "a.csv")]) == 0
+    assert re.search(
+        r"\n  \w+ \d+\.\d%, \w+ \d+\.\d%, \w+ \d+\.\d%\n.*a.csv: 1 predicted$", capsys.readouterr().out.strip()
+    )
+    counts = Counter({("c1", "fox"): 1200, ("c2", "fox"): 3, ("", "deer"): 7})
+    lines = ["    1,203  fox", "        7  deer", "  camera unknown: deer 7", "  c1: fox 1,200", "  c2: fox 3"]
+    assert count_lines(counts) == lines
+    assert count_lines(Counter({("", f"class{n:02}"): 1 for n in range(25)}))[-1] == "  and 5 lines more"
+
+
+def test_top_adds_the_next_classes(finished_run, photos):
+    table = mcv.predict(finished_run, photos, top=9, log=None)
+    good = table[table["problem"] == ""]
+    names = ["predicted_class", "class_2", "class_3"]
+    for _, row in good.iterrows():
+        assert {*row[names]} == {"crab", "eel", "ray"}
+        chances = row[["probability", "probability_2", "probability_3"]].tolist()
+        assert chances == [row[f"p_{name}"] for name in row[names]] == sorted(chances, reverse=True)
+    assert (table.loc[table["problem"] != "", names] == "").all(axis=None) and "class_4" not in table
+
+
+def test_a_call_that_is_stopped_while_it_writes_other_files_goes_on(finished_run, photos, tmp_path, monkeypatch):
+    pytest.importorskip("openpyxl")
+
+    def call(name):
+        how = {
+            "formats": ("csv", "xlsx", "megadetector"),
+            "event_gap": "30m",
+            "sort_into": tmp_path / name / "by_class",
+        }
+        (tmp_path / name).mkdir(exist_ok=True)
+        mcv.predict(finished_run, photos, output=tmp_path / name / "table.csv", log=None, **how)
+        files = [path for path in (tmp_path / name).rglob("*") if path.is_file() and path.suffix != ".xlsx"]
+        return {path.relative_to(tmp_path / name).as_posix(): path.read_bytes() for path in files}
+
+    expected = call("at once")
+    assert {"table.csv", "table_shared.csv", "table_megadetector.json", "events.csv", "by_class/undo.csv"} < {*expected}
+    assert (tmp_path / "at once" / "table_shared.xlsx").is_file() and len(expected) == 8
+    for step in ("write_megadetector", "sort_into"):
+        with monkeypatch.context() as patch:
+            patch.setattr(outputs, step, killed)
+            with pytest.raises(KeyboardInterrupt):
+                call(step)
+        assert call(step) == expected
+    with monkeypatch.context() as patch:
+        patch.setattr(predict, "join_parts", killed)
+        with pytest.raises(KeyboardInterrupt):
+            mcv.predict(finished_run, photos, output=tmp_path / "at once" / "b.csv", log=None)
+    with pytest.raises(ValueError, match="events.csv exists and is never overwritten"):
+        mcv.predict(finished_run, photos, output=tmp_path / "at once" / "b.csv", event_gap="1h", log=None)
+
+
+def test_time_and_camera_of_each_file_are_told_and_give_events_and_a_package(
+    finished_run, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(predict, "CHUNK", 2)
+    times = {
+        "cam1/b.jpg": "2025:04:02 05:00:00",
+        "cam1/IMG_20250402_052000.jpg": "",
+        "cam2/c.jpg": "2025:04:02 05:10:00",
+    }
+    for number, (name, taken_at) in enumerate([*times.items(), ("d.jpg", "")]):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        exif = Image.Exif()
+        if taken_at:
+            exif.get_ifd(0x8769)[0x9003] = taken_at
+        exif.get_ifd(0x8825)[2] = (46.0, 12.0, 15.84)
+        draw_image("crab", number).save(tmp_path / "photos" / name, exif=exif)
+    (tmp_path / "deployments.csv").write_text(DEPLOYMENTS)
+    (tmp_path / "project.toml").write_text(PROJECT)
+    words = [
+        "--deployments",
+        tmp_path / "deployments.csv",
+        "--timezone",
+        "+02:00",
+        "--project",
+        tmp_path / "project.toml",
+    ]
+    words += ["--event-gap", "30m", "--format", "camtrapdp", "csv", "--output", tmp_path / "t.csv"]
+    out = shown(capsys, "predict", finished_run, tmp_path / "photos", *words)
+    rows = read_table(tmp_path / "t.csv").assign(path=lambda table: [Path(path).name for path in table["path"]])
+    rows = rows.set_index("path")[PLACES]
+    assert rows.loc["b.jpg"].tolist() == ["cam1", "2025-04-02T05:00:00", "exif"]
+    assert rows.loc["IMG_20250402_052000.jpg"].tolist() == ["cam1", "2025-04-02T05:20:00", "name"]
+    assert rows.loc["d.jpg"].tolist() == ["", "", ""] and re.search(r"\n  cam1: \w+ \d", out)
+    events = read_table(tmp_path / "events.csv")
+    assert set(zip(events["event_id"], events["camera"], strict=True)) == {("e1", "cam1"), ("e2", "cam2")}
+    assert "2 events (pauses of 30m at most); 1 of 4 images without camera or time are in none" in out
+    assert "t_camtrapdp: 1 of 4 rows left out: no time" in out
+    package = {path.name: path.read_bytes() for path in (tmp_path / "t_camtrapdp").iterdir()}
+    assert len(package) == 4 and len(read_table(tmp_path / "t_camtrapdp" / "media.csv")) == 3
+    assert read_table(tmp_path / "t_shared.csv")["file"].tolist()[-1] == "d.jpg"
+    for content in (
+        *package.values(),
+        (tmp_path / "t_shared.csv").read_bytes(),
+        (tmp_path / "events.csv").read_bytes(),
+    ):
+        assert str(tmp_path).encode() not in content and b"15.84" not in content

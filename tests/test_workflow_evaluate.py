@@ -42,6 +42,18 @@ def test_a_catalog_without_splits_is_taken_whole(finished_run, catalog):
     assert "12 of the 12 validation images have a copy or near-duplicate in train" in str(found)
 
 
+def test_a_score_by_event_counts_events_of_a_camera(finished_run, catalog, capsys):
+    minutes = [f"2025-04-02T05:{number:02}:00" for number in range(len(catalog))]
+    placed = catalog.assign(camera=catalog["class_name"], taken_at=minutes, split="")
+    found = mcv.evaluate(finished_run, data=placed, event_gap="30m", log=None)
+    assert found.events["n"] == 3 and found.events["low"] <= found.events["value"] <= found.events["high"]
+    assert f"accuracy by event {found.events['value']:.3f} (95% CI" in str(found)
+    assert main(["evaluate", str(finished_run), "--event-gap", "30m"]) == 0
+    assert "no accuracy by event: 0 events" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="event_gap is '30'"):
+        mcv.evaluate(finished_run, event_gap="30", log=None)
+
+
 def test_a_model_of_ones_own_becomes_a_run_with_a_page(catalog, tmp_path, capsys):
     model, names = guide(keras.layers.Softmax()), ["crab", "eel", "ray"]
     how = {"spec": SPEC, "class_names": names, "folder": tmp_path / "mine", "log": None}

@@ -26,7 +26,7 @@ def materialize(catalog: pd.DataFrame, folder: str | Path) -> Path:
     with building(folder) as workplace:
         links = workplace / "links"
         links.mkdir()
-        classes, splits = (_folder_names(rows[column].unique()) for column in ("class_name", "split"))
+        classes, splits = (folder_names(rows[column].unique()) for column in ("class_name", "split"))
         for row in rows.itertuples():
             _link(row.path, links / splits[row.split] / classes[row.class_name], PurePosixPath(row.image_id).name)
         _refuse_filled(folder)  # another process may have been faster
@@ -41,8 +41,8 @@ def _refuse_filled(folder: Path) -> None:
         raise ValueError(f"{folder} is not empty. Expected a new or an empty folder: nothing is overwritten.")
 
 
-def _folder_names(names: Iterable[str]) -> dict[str, str]:
-    """Return a name for the folder of each class or split; no two differ only in case."""
+def folder_names(names: Iterable[str]) -> dict[str, str]:
+    """Return a name for the folder of each class or split that any system takes; no two differ only in case."""
     folders, taken = {}, set()
     for name in sorted(names):
         plain = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]', "_", name)

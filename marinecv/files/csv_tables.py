@@ -11,6 +11,8 @@ import pandas as pd
 
 from marinecv.files.atomic import write_text
 
+BOM = "\ufeff"
+"""The byte order mark at the start of a table that a person opens: spreadsheets read it as UTF-8, and we strip it."""
 # A spreadsheet runs such a cell as a formula. The apostrophes in front are part of the pattern, so that reading takes
 # away exactly the one that writing added.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
@@ -23,14 +25,19 @@ def table_text(table: pd.DataFrame, *, header: bool = True, float_format: str | 
 
     Numbers are written as they are, negative ones too, in a `float_format` such as "%.9g"; None writes all digits.
     """
-    escaped = table.set_axis([_escape(name) for name in table.columns], axis=1)
+    escaped = table.set_axis([escape(name) for name in table.columns], axis=1)
     for position, dtype in enumerate(table.dtypes):
         if not pd.api.types.is_numeric_dtype(dtype):
-            cells = [_escape(cell) for cell in table.iloc[:, position]]  # not `map`, which makes 1 and None 1.0 and NaN
+            cells = [escape(cell) for cell in table.iloc[:, position]]  # not `map`, which makes 1 and None 1.0 and NaN
             escaped.isetitem(position, pd.Series(cells, index=table.index, dtype=object))
     # Cells with a letter of the line end in them are quoted: with "\r\n" those with a carriage return, too.
     text = escaped.to_csv(index=False, header=header, float_format=float_format, lineterminator="\r\n")
     return _ROW_END.sub(lambda match: match[1] or "\n", text) if '"' in text else text.replace("\r\n", "\n")
+
+
+def escape(value: object) -> object:
+    """Return a cell; text that a spreadsheet would run as a formula with an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def write_table(path: str | Path, table: pd.DataFrame, float_format: str | None = None) -> None:
@@ -90,10 +97,6 @@ def parse_numbers(table: pd.DataFrame, columns: Iterable[str], path: str | Path)
             )
         values[column] = np.array([float(cell or "nan") for cell in table[column]])
     return table.assign(**values)
-
-
-def _escape(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def _unescape(value: str) -> str:

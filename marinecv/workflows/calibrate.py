@@ -43,7 +43,7 @@ def calibrate(
     fit_mask = (rows["split"] == "validation").to_numpy() & ~held_out_mask
     groups = rows.set_index("image_id")["group"]
     record = calibration.evaluate_temperature(predictions[fit_mask], predictions[held_out_mask], seed, groups)
-    record |= {"unseen": fraction > 0, "sets": None, "no_sets": record["reason"], "review": None}
+    record |= {"unseen": fraction > 0, "sets": None, "no_sets": record["reason"], "review": None, "held_out": None}
     record["embeddings_sha256"] = None
     if is_of_crops(predictions):
         tables = [photo_table(predictions[mask]).query("true_class != ''") for mask in (fit_mask, held_out_mask)]
@@ -52,13 +52,17 @@ def calibrate(
     run.path("embeddings.npz").unlink(missing_ok=True)
     if not record["reason"]:
         record |= _sets(predictions[held_out_mask], record, has_related_images(rows[fit_mask | held_out_mask]))
-        far, distance = _out_of_distribution(run, recipe, model, rows, pixels, fit_mask)
+        to_train, distance = _distances_to_train(run, recipe, model, rows, pixels, fit_mask)
+        far = np.zeros(len(rows), bool) if distance is None else to_train > distance
         masks = (fit_mask, held_out_mask)
         parts = [(*_confidence(predictions[mask], record["temperature"]), far[mask]) for mask in masks]
         review = evaluate_review(*parts, group_numbers(rows["image_id"][held_out_mask], groups))
         record["review"] = {**review, "distance": distance}
+        held_out = {"confidence": parts[1][0].tolist(), "distance": None}
         if distance is not None:
+            held_out["distance"] = to_train[held_out_mask].tolist()
             record["embeddings_sha256"] = sha256(run.path("embeddings.npz"))
+        record["held_out"] = held_out
     record["preprocessing_sha256"] = sha256(run.path("preprocessing.json"))
     record["model_sha256"] = sha256(run.path("model.keras"))
     write_json(run.path("calibration.json"), record)
@@ -87,16 +91,16 @@ def _confidence(predictions: pd.DataFrame, temperature: float) -> tuple[np.ndarr
     return calibration.calibrated(probabilities, temperature).max(axis=1), predicted_indices(probabilities) == true
 
 
-def _out_of_distribution(
+def _distances_to_train(
     run: Run, recipe: Recipe, model: keras.Model, rows: pd.DataFrame, pixels: np.ndarray, chosen: np.ndarray
 ) -> tuple[np.ndarray, float | None]:
-    """Write `embeddings.npz`; return which rows are farther from train than the quantile of the chosen, and that.
+    """Write `embeddings.npz`; return the distance of each row to train (NaN of test), and the quantile of the chosen.
 
     None of a multimodal model, whose embedding of an image depends on the attributes.
     """
-    far = np.zeros(len(rows), bool)
+    to_train = np.full(len(rows), np.nan)
     if recipe.model.takes_attributes:
-        return far, None
+        return to_train, None
     is_needed = rows["split"].isin(FITTED_SPLITS) | recipe.is_linear_probe  # whose features are all in one cache
     indices = np.flatnonzero(is_needed)
     fitted_rows = rows.iloc[indices]
@@ -105,7 +109,5 @@ def _out_of_distribution(
     train = (fitted_rows["split"] == "train").to_numpy()
     fitted = fit_distance(embeddings[train], fitted_rows["class_name"][train])
     write_embeddings(run.path("embeddings.npz"), fitted)
-    to_train = distances(embeddings, fitted)
-    distance = float(np.quantile(to_train[chosen[indices]], DISTANCE_QUANTILE))
-    far[indices] = to_train > distance
-    return far, distance
+    to_train[indices] = distances(embeddings, fitted)
+    return to_train, float(np.quantile(to_train[chosen], DISTANCE_QUANTILE))

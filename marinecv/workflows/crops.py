@@ -8,15 +8,18 @@ import numpy as np
 import pandas as pd
 
 from marinecv.console import Log
+from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import EMPTY_CLASS, read_boxes, source_layout
 from marinecv.data.crops import NO_BOX, NOT_USED, crop_catalog
 from marinecv.data.formats import printable
 from marinecv.data.images import image_table
 from marinecv.data.manifests import Manifest
 from marinecv.data.photos import is_of_crops, photos_of
+from marinecv.data.places import with_places
 from marinecv.data.readers import reader_of
 from marinecv.data.readers.megadetector import read_detections
 from marinecv.data.user_tables import is_usable, usable
+from marinecv.data.writers import BOX_COLUMNS
 from marinecv.evaluation.photos import combined, photo_table
 from marinecv.evaluation.predictions import predicted_indices, write_predictions
 from marinecv.runs import Run
@@ -24,6 +27,7 @@ from marinecv.training.recipe import DataConfig
 from marinecv.workflows.sources import Paths, as_paths
 
 PHOTO_PREDICTIONS = "photo_predictions.csv"
+PLACES = ["camera", "taken_at", "time_source"]  # of a table of `predict`
 
 
 def cropped(catalog: pd.DataFrame, manifest: Manifest, choice: DataConfig, log: Log) -> pd.DataFrame:
@@ -104,11 +108,23 @@ def crops_of_files(
         )
     if len(folders) != 1 or not folders[0].is_dir():
         raise ValueError(f"boxes= names images below one folder. Received: {', '.join(map(str, folders))}.")
-    catalog = image_table(folders[0], [(file, "") for file in files])
-    rows = crop_catalog(catalog, used_detections(boxes, folders[0], min_confidence, log), margin, "image")
+    catalog = with_places(image_table(folders[0], [(file, "") for file in files]))
+    detections = used_detections(boxes, folders[0], min_confidence, log)
+    rows = crop_catalog(catalog, detections, margin, "image")
     log(crops_line(rows, margin))
     names = [printable(file.as_posix()) for file in files]
-    return rows.assign(file=rows["photo"].map(dict(zip(catalog["image_id"], names, strict=True))))
+    rows["file"] = rows["photo"].map(dict(zip(catalog["image_id"], names, strict=True)))
+    return rows.join(_fractions(detections, catalog), on="image_id")
+
+
+def _fractions(detections: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
+    """Return the `detection` of each crop, its place in the file, and `BOX_COLUMNS`; the index is the crop's id."""
+    number = detections.groupby("image_id").cumcount() + 1
+    sizes = catalog.set_index("image_id")[["width", "height"]].reindex(detections["image_id"]).to_numpy(float)
+    low, high = np.split(detections[CORNERS].to_numpy(float), 2, axis=1)
+    boxes = np.concatenate([low / sizes, (high - low) / sizes], axis=1).round(6)
+    table = pd.DataFrame(boxes, columns=BOX_COLUMNS, index=detections["image_id"] + "#" + number.astype(str))
+    return table.assign(detection=detections["source"].to_numpy())
 
 
 def predictions_of_crops(
@@ -123,14 +139,19 @@ def predictions_of_crops(
     numbers = ["probability", *columns]
     if predicted is None:
         predicted = pd.DataFrame(columns=["path", "predicted_class", *numbers, "problem"], dtype=str)
-    predicted = predicted.drop_duplicates("path").assign(**{name: pd.to_numeric(predicted[name]) for name in numbers})
-    both = crops[["file", "box", "path", "photo", "image_id"]].merge(predicted, on="path", how="left")
+    predicted = predicted.drop_duplicates("path").drop(columns=PLACES, errors="ignore")
+    predicted = predicted.assign(**{name: pd.to_numeric(predicted[name]) for name in numbers})
+    kept = crops[["file", "box", "detection", *BOX_COLUMNS, *PLACES, "path", "photo", "image_id"]]
+    both = kept.merge(predicted, on="path", how="left")
+    text = [name for name in both.select_dtypes(exclude="number") if name != "predicted_class"]
+    both[text] = both[text].fillna("")
     both["problem"] = crops["problem"].where(~is_usable(crops), both["problem"])
     is_empty = (both["image_id"] == both["photo"]) & both["problem"].isin([NO_BOX, NOT_USED])
     both["predicted_class"] = both["predicted_class"].fillna("").mask(is_empty, EMPTY_CLASS)
     both = both.drop(columns=["path", "photo", "image_id"]).rename(columns={"file": "path"})
 
-    photos, good = both.drop_duplicates("path")[["path", "predicted_class", *numbers, "problem"]], both[is_usable(both)]
+    photos = both.drop_duplicates("path")[["path", "predicted_class", *numbers, *PLACES, "problem"]]
+    good = both[is_usable(both)]
     probabilities = combined(
         good[columns].to_numpy(), good.groupby("path", sort=False).ngroup().to_numpy(), temperature
     )
@@ -143,4 +164,4 @@ def predictions_of_crops(
     )
     unpredicted = photos[~photos["path"].isin(of_photos["path"])].assign(crops=0)
     table = pd.concat([of_photos, unpredicted]).set_index("path").loc[photos["path"]].reset_index()
-    return both, table[[*photos, "crops"]]
+    return both, table.assign(**{name: photos[name].to_numpy() for name in PLACES})[[*photos, "crops"]]

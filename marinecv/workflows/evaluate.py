@@ -15,6 +15,7 @@ from marinecv.data.splits.split_catalog import write_split
 from marinecv.data.user_tables import as_class_names, usable
 from marinecv.evaluation.cameras import camera_sentence
 from marinecv.evaluation.estimates import interval_text
+from marinecv.evaluation.events import event_accuracy, parse_gap
 from marinecv.evaluation.folds import fold_cameras, fold_predictions
 from marinecv.evaluation.leakage import leakage_scores, leakage_sentences
 from marinecv.evaluation.metrics import per_class_metrics
@@ -55,8 +56,9 @@ class Evaluation:
         per_class: `per_class_metrics`, one row a class.
         leakage: `leakage_scores`: as split, on images without a related train image, and in grouped folds.
         folds: predictions table of the folds by group or camera, each image once; None where they are not trained.
-        sentences: on `leakage` and `cameras`.
+        sentences: on `leakage`, `cameras` and `events`.
         cameras: `camera, n, accuracy` of folds by camera, a row a camera; None without them.
+        events: accuracy by event, where `event_gap` is given and events have one true class.
     """
 
     run: Run
@@ -68,6 +70,7 @@ class Evaluation:
     folds: pd.DataFrame | None
     sentences: tuple[str, ...]
     cameras: pd.DataFrame | None = None
+    events: dict | None = None
 
     def __repr__(self) -> str:
         lines = [f"{self.run.folder} on {self.split}"]
@@ -77,6 +80,8 @@ class Evaluation:
         lines.append(self.per_class[CLASS_COLUMNS].round(3).to_string(index=False))
         if len(self.leakage):  # train has none
             lines += ["", self.leakage[LEAKAGE_COLUMNS].round(3).to_string(index=False, na_rep="-"), *self.sentences]
+        elif self.sentences:
+            lines += ["", *self.sentences]
         if self.cameras is not None:
             lines += ["", self.cameras.round(3).to_string(index=False, max_rows=40)]
         return "\n".join(lines)
@@ -97,6 +102,7 @@ def evaluate(
     crops: float | None = None,
     boxes: str | os.PathLike | None = None,
     min_confidence: float | None = None,
+    event_gap: str | None = None,
     spec: ImageSpec | None = None,
     class_names: Sequence[str] | None = None,
     folder: str | os.PathLike | None = None,
@@ -123,6 +129,7 @@ def evaluate(
         split_by, frame_order, label_rule, images_without_boxes, crops, boxes, min_confidence: how other images are
             split, labeled and cropped, as in `DataConfig`; None takes their own splits and boxes, and the rest of the
             run.
+        event_gap: also score by event: images of one camera with pauses of at most this, such as "30m".
         spec: of your own model: the `ImageSpec` it was trained with.
         class_names: of your own model: in the order of its outputs.
         folder: new, for predictions, metrics and leakage check; of your own model, for its run.
@@ -136,6 +143,8 @@ def evaluate(
             go together; or of a model, `data`, `spec`, `class_names` or `folder` is missing.
     """
     log = log or silent
+    if event_gap is not None:
+        parse_gap(event_gap)
     reading_options = {"split_by": split_by, "frame_order": frame_order, "label_rule": label_rule}
     reading_options |= {"images_without_boxes": images_without_boxes, "crops": crops, "boxes": boxes and str(boxes)}
     reading_options |= {"min_confidence": min_confidence}
@@ -195,12 +204,15 @@ def evaluate(
         write_photo_predictions(run, predictions, folder)
         write_json(folder / "metrics.json", {split: metrics})
         write_table(folder / "leakage.csv", leakage)
-    sentences, cameras = leakage_sentences(leakage, *search_text, retrain=not run.is_external), None
+    sentences, cameras, events = leakage_sentences(leakage, *search_text, retrain=not run.is_external), None, None
     if fold_by == "camera":
         runs = grouped_folds(run, folds, log, fold_by).finished_runs.values()
         [of_folds], [cameras] = fold_predictions(runs).values(), fold_cameras(runs).values()
         sentences.append(camera_sentence(cameras))
-    return Evaluation(run, split, predictions, metrics, per_class, leakage, of_folds, tuple(sentences), cameras)
+    if event_gap is not None:
+        events, sentence = event_accuracy(predictions, part, event_gap, seed)
+        sentences.append(sentence)
+    return Evaluation(run, split, predictions, metrics, per_class, leakage, of_folds, tuple(sentences), cameras, events)
 
 
 def run_of_model(

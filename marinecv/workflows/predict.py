@@ -3,7 +3,8 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext, suppress
 from functools import cache, partial
@@ -14,21 +15,26 @@ import pandas as pd
 
 from marinecv.console import Log, import_tensorflow, silent
 from marinecv.data.crops import MIN_CONFIDENCE
+from marinecv.data.places import with_places
 from marinecv.data.shards.records import photo_and_box
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.selective import review_sentence
+from marinecv.evaluation.unknown import UNKNOWN, thresholds_of
 from marinecv.files.atomic import whole_file, write_text
-from marinecv.files.csv_tables import parse_numbers, read_table, write_table
+from marinecv.files.csv_tables import BOM, read_table, table_text
 from marinecv.progress import is_interactive, progress_bar
 from marinecv.run_records import Calibration
-from marinecv.runs import Run
+from marinecv.runs import Run, next_folder
 from marinecv.schema import check_choice, check_integer
-from marinecv.workflows.crops import crops_of_files, predictions_of_crops
+from marinecv.workflows.crops import PLACES, crops_of_files, predictions_of_crops
 from marinecv.workflows.folders import resumable
+from marinecv.workflows.outputs import count_lines, outputs_of, read_answers
 from marinecv.workflows.ray_workers import import_ray, ray_workers
-from marinecv.workflows.sources import Paths, find_images, open_classifier
+from marinecv.workflows.sources import Paths, as_paths, find_images, open_classifier
 
+OUTPUTS, TABLE = Path("predictions"), "predictions.csv"  # where nothing else is named
+SHOWN = 3  # classes of a single image on the console
 CHUNK = 256  # files that are read at a time, and that a stopped call may have to read again
 
 
@@ -38,6 +44,14 @@ def predict(
     *,
     output: str | os.PathLike | None = None,
     review: bool = False,
+    unknown: float | None = None,
+    top: int = 1,
+    formats: str | Sequence[str] = (),
+    event_gap: str | None = None,
+    sort_into: str | os.PathLike | None = None,
+    deployments: str | os.PathLike | None = None,
+    timezone: str | None = None,
+    project: str | os.PathLike | None = None,
     tta: str | None = None,
     batch_size: int = 32,
     limit: int | None = None,
@@ -61,6 +75,14 @@ def predict(
         paths: image files and folders, one or several; of a folder every visible image below it.
         output: a CSV to be made, whole or not at all; the same call resumes a stopped one. None writes nothing.
         review: add the columns `doubt` and `review`, which flags the images that a person should look at.
+        unknown: give the class "unknown" to images of low probability, or far from the training images: such that at
+            most this fraction, as 0.05, of images of known classes is lost, by the calibration images of the run.
+        top: add `class_2`, `probability_2` and so on, up to this number of the most probable classes.
+        formats: also write files to pass on, beside `output` and named after it: `"csv"` and `"xlsx"` (Excel) with
+            `file` relative to the images' folder, `"megadetector"` (JSON, for Timelapse and AddaxAI), `"camtrapdp"`.
+        event_gap: also write `events.csv` beside `output`: `events_of` with this gap, such as "30m".
+        sort_into: a new folder to make, with a folder of links for each class; `undo_sort` takes it away.
+        deployments, timezone, project: of Camtrap DP, which says what they are where they are missing.
         tta: test-time augmentation: `"flip"` gives the mean of the calibrated probabilities of each image and of its
             mirror image; calibration and prediction sets were measured without. None takes the image alone.
         batch_size: images at a time.
@@ -75,30 +97,41 @@ def predict(
         log: called with each line of text; None logs nothing.
     Returns:
         DataFrame, one row a file, or a crop with its `box`: `path`, `predicted_class`, `probability` (0 to 1),
-        `p_<class>` of every class, `prediction_set` (classes not ruled out, joined by `|`) where the run has such sets,
-        `doubt` and `review` where they are asked for, and `problem`: why a file cannot be read, else empty. With boxes,
-        a photograph without an animal is of class "empty" and has the reason as its problem.
+        `p_<class>` of every class, those of `top`; `camera`, `taken_at` (local time, ISO) and `time_source`, "" where
+        not known; `prediction_set` (classes not ruled out, joined by `|`) where the run has such sets, `doubt` and
+        `review` where they are asked for, and `problem`: why a file cannot be read, else empty. With boxes, a
+        photograph without an animal is of class "empty" and has the reason as its problem.
     Raises:
         ValueError: no such run, file, image or worker; the output exists; the run is an autoencoder's, its model takes
             more than an image, or it was trained on drawn pictures; or boxes are for a model of whole photographs.
     """
-    how = {"review": review, "tta": tta, "batch_size": batch_size, "limit": limit, "seed": seed, "workers": workers}
+    if output is None and (formats or event_gap):
+        raise ValueError("formats= and event_gap= write files beside the table. Name that with output=.")
+    how = {"review": review, "unknown": unknown, "top": top, "formats": formats, "event_gap": event_gap}
+    how |= {"sort_into": sort_into, "deployments": deployments, "timezone": timezone, "project": project, "tta": tta}
     how |= {"boxes": boxes, "min_confidence": min_confidence, "crops": crops}
+    how |= {"batch_size": batch_size, "limit": limit, "seed": seed, "workers": workers}
     how |= {"demonstration": demonstration, "log": log or silent}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "predictions.csv" if output is None else Path(output)
         predict_to_csv(run, paths, path, **how, is_kept=output is not None)
-        table = read_table(path)
-        numbers = [column for column in table if column.startswith("p_") or column in ("probability", "doubt")]
-        return parse_numbers(table, numbers, path)
+        return read_answers(path)
 
 
 def predict_to_csv(
     run: str | os.PathLike | Run,
     paths: Paths,
-    output: str | os.PathLike,
+    output: str | os.PathLike | None,
     *,
     review: bool,
+    unknown: float | None,
+    top: int,
+    formats: str | Sequence[str],
+    event_gap: str | None,
+    sort_into: str | os.PathLike | None,
+    deployments: str | os.PathLike | None,
+    timezone: str | None,
+    project: str | os.PathLike | None,
     tta: str | None,
     batch_size: int,
     limit: int | None,
@@ -111,39 +144,51 @@ def predict_to_csv(
     log: Log,
     is_kept: bool = True,
 ) -> bool:
-    """Predict as `predict` does, one chunk in memory at a time, resumable if `is_kept`; return whether any was read."""
+    """Predict as `predict` does, one chunk in memory at a time, resumable if `is_kept`; return whether any was read.
+
+    Without `output` it is `predictions.csv` in the first free folder predictions/RUN-1, or in that of a stopped call.
+    """
     check_choice((None, "ray"), workers=workers)
     check_choice((None, "flip"), tta=tta)
     check_integer(batch_size, "batch_size", 1)
+    check_integer(top, "top", 1)
     if limit is not None:
         check_integer(limit, "limit", 1)
     if workers:
         import_ray()
-    run, output = open_classifier(run), Path(output)
+    run = open_classifier(run)
     if run.demonstration and not demonstration:
         raise ValueError(f"{run.folder} was trained on drawn pictures. Use real images, or add demonstration=True.")
     files = find_images(paths, limit, seed)
-    photo_output = output.with_name(f"photo_{output.name}")
-    for path in (output, photo_output) if boxes else (output,):
-        if path.exists():
-            raise ValueError(f"{path} exists and is never overwritten. Name another with output=.")
+    if boxes and unknown is not None:
+        raise ValueError('"unknown" is measured for whole images. Leave out unknown=, or boxes=.')
+    outputs = outputs_of(formats, event_gap, sort_into, deployments, timezone, project, as_paths(paths), len(files))
     calibration = calibration_of(run, log)
     rows = crops_of_files(run, files, paths, boxes, min_confidence, crops, log)
     if rows is not None:
         files = [Path(path) for path in usable(rows)["path"]]
+    thresholds = None if unknown is None else known_thresholds(run, calibration, unknown)
+    key = key_of(run, files, review, tta, unknown, top) if is_kept else "new"
+    output = output_of(run, key) if output is None else Path(output)
+    photo_output, parts = output.with_name(f"photo_{output.name}"), output.with_name(f"{output.name}.{key}.parts")
+    for path in (output, photo_output) if boxes else (output,):
+        if path.exists():
+            raise ValueError(f"{path} exists and is never overwritten. Name another with output=.")
+    others = parts / "others.txt"  # the files beside the table that this call has begun
+    outputs.check_new(output, others.read_text(encoding="utf-8") if others.is_file() else "")
     if tta:
         meaning = "mean of those of the image and its mirror image, after any calibration"
         log(f"each probability is the {meaning} (tta flip); temperature and sets were measured without")
     chunks = {start: files[start : start + CHUNK] for start in range(0, len(files), CHUNK)}
-    key = key_of(run, files, review, tta) if is_kept else "new"
-    parts = output.with_name(f"{output.name}.{key}.parts")
     missing = {start: chunk for start, chunk in chunks.items() if not (parts / f"{start:09d}.csv").is_file()}
-    model_arguments = (run.folder.absolute(), calibration, review, bool(tta), batch_size, len(files), Path.cwd())
+    answers = (review, thresholds, top, bool(tta))
+    model_arguments = (run.folder.absolute(), calibration, answers, batch_size, len(files), Path.cwd())
     if workers:
         texts = texts_on_ray(missing, *model_arguments)
     else:
         texts = texts_in_turn(missing, *open_model(*model_arguments))  # before the folder is made
     parts.mkdir(parents=True, exist_ok=True)
+    write_text(others, "\n".join(path.name for path in outputs.paths(output)))
     done = len(files) - sum(map(len, missing.values()))
     with (
         resumable(parts, go_on="the same command again") if is_kept else nullcontext(),
@@ -156,29 +201,87 @@ def predict_to_csv(
             if not is_interactive():
                 log(f"  {done}/{len(files)} images")
         with whole_file(output) as whole_output:
-            with open(whole_output, "wb") as out:
-                for part in sorted(parts.glob("*.csv")):
-                    out.write(part.read_bytes())
+            counts, flagged = join_parts(sorted(parts.glob("*.csv")), whole_output) if files else (Counter(), 0)
+            photos, empty = None, 0
             if rows is not None:
                 found = read_table(whole_output) if files else None
                 left = calibration.photo_temperature / calibration.temperature if calibration else 1.0
-                of_crops, of_photos = predictions_of_crops(rows, found, run.class_names, left)
-                write_table(photo_output, of_photos, float_format="%.6f")
-                write_table(whole_output, of_crops, float_format="%.6f")
+                of_crops, photos = predictions_of_crops(rows, found, run.class_names, left)
+                write_text(photo_output, BOM + table_text(photos, float_format="%.6f"))
+                write_text(whole_output, BOM + table_text(of_crops, float_format="%.6f"))
+                photo_counts = Counter(zip(photos["camera"], photos["predicted_class"], strict=True))
+                counts = Counter(zip(of_crops["problem"] != "", of_crops["predicted_class"], strict=True))
+                empty = sum(count for (has_problem, name), count in counts.items() if has_problem and name)
+            if outputs.is_any:
+                outputs.write(run, whole_output, output, as_paths(paths), log, photos, boxes)
     shutil.rmtree(parts)
-    columns = ("predicted_class", "problem", "review")
-    table = pd.read_csv(output, usecols=lambda name: name in columns, dtype=str, keep_default_na=False)
-    problems, flagged = table[table["problem"] != ""], (table["review"] != "").sum() if "review" in table else 0
-    predicted, empty = len(table) - len(problems), (problems["predicted_class"] != "").sum()
-    failed = len(problems) - empty
-    message = f"{predicted} predicted" + (f", {empty} without an animal" if empty else "")
-    message += f", {failed} failed (column problem)" if failed else ""
-    log(f"{output}: {message}" if is_kept else message)
+    failed = sum(count for (_, name), count in counts.items() if not name)
+    predicted = counts.total() - failed - empty
+    for line in count_lines(photo_counts) if boxes else summary_lines(counts, output, run.class_names):
+        log(line)
+    if unknown is not None:
+        lost = f"at most {unknown:.1%} of known images like the {calibration.n_calibration} calibration images"
+        found = sum(count for (_, name), count in counts.items() if name == UNKNOWN)
+        log(f"  {found} of {predicted} are unknown, {lost} among them")
     if review and calibration and calibration.review:
         log(f"  {review_sentence(flagged, predicted, calibration)}")
     elif review:
         log("  The column review is empty: which images to look at is not known without calibration images.")
+    message = f"{predicted} predicted" + (f", {empty} without an animal" if empty else "")
+    message += f", {failed} failed (column problem)" if failed else ""
+    log(f"{output}: {message}" if is_kept else message)
     return predicted > 0
+
+
+def output_of(run: Run, key: str) -> Path:
+    """Return `predictions.csv` in the folder below `predictions` of a stopped call with this key, else in a new one."""
+    name = run.folder.resolve().name
+    for parts in sorted(OUTPUTS.glob(f"*/{TABLE}.{key}.parts")):
+        if not (parts.parent / TABLE).exists():
+            return parts.parent / TABLE
+    return next_folder(OUTPUTS, name) / TABLE
+
+
+def join_parts(parts: list[Path], output: Path) -> tuple[Counter[tuple[str, str]], int]:
+    """Write the rows of all parts as one table for people, with time and place of each file told from all of them.
+
+    Returns the number of files by camera and predicted class ("" of files with a problem), and of those to review.
+    """
+    told = pd.concat([read_table(part)[["path", "exif_time"]] for part in parts], ignore_index=True)
+    places = with_places(told.rename(columns={"path": "image_id"}).assign(class_name="", group=""))[PLACES]
+    counts, flagged, start = Counter(), 0, 0
+    with open(output, "wb") as out:
+        out.write(BOM.encode())
+        for part in parts:
+            rows = read_table(part)
+            of_rows = places.iloc[start : start + len(rows)].set_index(rows.index)
+            for column in PLACES:
+                rows.insert([*rows].index("exif_time"), column, of_rows[column])
+            out.write(table_text(rows.drop(columns="exif_time"), header=not start).encode())
+            counts.update(zip(rows["camera"], rows["predicted_class"], strict=True))
+            flagged += (rows["review"] != "").sum() if "review" in rows else 0
+            start += len(rows)
+    return counts, int(flagged)
+
+
+def known_thresholds(run: Run, calibration: Calibration | None, unknown: float) -> tuple[float, float]:
+    """Return the thresholds for "unknown"; ValueError for a wrong fraction, or a run that has none or such a class."""
+    if isinstance(unknown, bool) or not isinstance(unknown, float) or not 0 < unknown < 1:
+        raise ValueError(f"Expected unknown to be a fraction between 0 and 1. Received: unknown={unknown!r}.")
+    if UNKNOWN in run.class_names:
+        raise ValueError(f'{run.folder} has a class "{UNKNOWN}" of its own. Leave out unknown=.')
+    return thresholds_of(calibration, unknown, run.folder)
+
+
+def summary_lines(counts: Counter[tuple[str, str]], output: Path, class_names: Sequence[str]) -> list[str]:
+    """Return the most probable classes of the only image, or the number of images by class and camera."""
+    counts = Counter({key: count for key, count in counts.items() if key[1]})
+    if counts.total() != 1:
+        return count_lines(counts)
+    row = read_table(output).query("problem == ''").iloc[0]
+    best = sorted(((float(row[f"p_{name}"]), name) for name in class_names), key=lambda pair: -pair[0])[:SHOWN]
+    answer = [f"{UNKNOWN}; most probable:"] if row["predicted_class"] == UNKNOWN else []
+    return [f"  {' '.join([*answer, ', '.join(f'{name} {value:.1%}' for value, name in best)])}"]
 
 
 def calibration_of(run: Run, log: Log) -> Calibration | None:
@@ -205,11 +308,11 @@ def calibration_of(run: Run, log: Log) -> Calibration | None:
     return calibration
 
 
-def key_of(run: Run, files: list[Path], review: bool, tta: str | None) -> str:
-    """Return a hash of model, calibration, `review`, `tta` and the state of the files: only equal calls share parts."""
+def key_of(run: Run, files: list[Path], *answers: object) -> str:
+    """Return a hash of model, calibration, answers and the state of the files: only equal calls share parts."""
     digest = hashlib.sha256(run.path("model.keras").read_bytes())
     calibration = run.path("calibration.json")
-    digest.update((calibration.read_bytes() if calibration.is_file() else b"") + f"\0{review}\0{tta}\n".encode())
+    digest.update((calibration.read_bytes() if calibration.is_file() else b"") + f"\0{answers}\n".encode())
     for file in files:
         with suppress(OSError):  # a dead link or a closed folder: a row in any case
             state = os.stat(photo_and_box(file)[0])

@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import pandas as pd
 
 from marinecv.data.formats import printable
+from marinecv.data.images import image_table
 from marinecv.data.shards.records import photo_and_box
 from marinecv.evaluation.calibration import calibrated
 from marinecv.evaluation.conformal import prediction_sets
 from marinecv.evaluation.predict import check_inputs
 from marinecv.evaluation.predictions import predicted_indices
 from marinecv.evaluation.selective import review_flags, uncertainties
+from marinecv.evaluation.unknown import UNKNOWN, is_unknown
 from marinecv.features.inference_engine import run_extractor
 from marinecv.features.out_of_distribution import distances, read_embeddings
 from marinecv.files.csv_tables import table_text
@@ -27,52 +30,76 @@ from marinecv.runs import Run
 TEXT_COLUMNS = ("predicted_class", "prediction_set", "review")
 
 
+class Answers(NamedTuple):
+    """What `predict` is to say of each image; `thresholds` are of `unknown_thresholds`, None for no unknown."""
+
+    review: bool
+    thresholds: tuple[float, float] | None
+    top: int
+    mirror: bool
+
+
 def chunk_predictor(
-    folder: Path, calibration: Calibration | None, review: bool, mirror: bool, batch_size: int, total: int, root: Path
+    folder: Path, calibration: Calibration | None, answers: tuple, batch_size: int, total: int, root: Path
 ) -> tuple[Callable, Callable]:
     """Load the model of a run for so many files below `root`; return functions that read and predict a chunk of them.
 
-    The first gives what `read_pixels` does; the second rows as CSV, from start and files of the chunk and that.
+    `answers` is a tuple of `Answers`. The first gives what `read_pixels` does; the second a table as CSV, from start
+    and files of the chunk and that.
     """
-    run = Run(folder)
-    predict_batch = batch_predictor(run, calibration, review, mirror, batch_size, total)
+    run, answers = Run(folder), Answers(*answers)
+    predict_batch = batch_predictor(run, calibration, answers, batch_size, total)
 
     def read(files: list[Path]) -> tuple[np.ndarray, dict[int, str]]:
         return read_pixels([str(root / file) for file in files], run.spec)
 
     def text_of(start: int, files: list[Path], pixels: np.ndarray, reasons: dict[int, str]) -> str:
-        rows = rows_of_files(predict_batch, files, pixels, reasons, run.class_names)
+        rows = rows_of_files(predict_batch, files, pixels, reasons, run.class_names, answers.top)
         digits = "%.9g" if any(photo_and_box(file)[1] for file in files) else "%.6f"  # photographs are computed of them
-        return table_text(rows, header=not start, float_format=digits)
+        return table_text(rows, float_format=digits)
 
     return read, text_of
 
 
-def rows_of_files(look: Callable, files: list[Path], pixels: np.ndarray, reasons: dict, class_names) -> pd.DataFrame:
+def rows_of_files(
+    look: Callable, files: list[Path], pixels: np.ndarray, reasons: dict, class_names, top: int = 1
+) -> pd.DataFrame:
     """Return a row a file: path, predicted class, its probability, that of each class, columns of `look`, problem."""
     readable = [i for i in range(len(files)) if i not in reasons]
     probabilities, columns = look(pixels[readable] if reasons else pixels)
+    names, order = np.array(class_names, dtype=object), np.argsort(-probabilities, axis=1, kind="stable")
+    best = names[predicted_indices(probabilities)]
     predictions = {
-        "predicted_class": np.array(class_names, dtype=object)[predicted_indices(probabilities)],
+        "predicted_class": np.where(columns.pop("is_unknown", False), UNKNOWN, best),
         "probability": probabilities.max(axis=1),
         **{f"p_{name}": probabilities[:, index] for index, name in enumerate(class_names)},
-        **columns,
     }
+    for rank in range(1, min(top, len(names))):
+        predictions[f"class_{rank + 1}"] = names[order[:, rank]]
+        predictions[f"probability_{rank + 1}"] = np.take_along_axis(probabilities, order[:, rank : rank + 1], 1)[:, 0]
+    predictions |= {"exif_time": exif_times([files[i] for i in readable]), **columns}
     rows = pd.DataFrame({"path": [printable(file.as_posix()) for file in files]})
     rows = rows.join(pd.DataFrame(predictions, index=readable))
-    for column in rows.columns.intersection(TEXT_COLUMNS):
+    for column in [name for name in rows if name in TEXT_COLUMNS or name.startswith(("class_", "exif_"))]:
         rows[column] = rows[column].astype(object).where(rows.index.isin(readable), "")
     return rows.assign(problem=[reasons.get(i, "") for i in range(len(files))])
 
 
+def exif_times(files: list[Path]) -> list[str]:
+    """Return the time in the EXIF data of each file, or of the photograph of a crop, "" where there is none."""
+    paths = [Path(photo_and_box(file.absolute())[0]) for file in files]
+    return image_table(Path(paths[0].anchor), [(path, "") for path in paths])["exif_time"].tolist() if paths else []
+
+
 def batch_predictor(
-    run: Run, calibration: Calibration | None, review: bool, mirror: bool, batch_size: int, total: int
+    run: Run, calibration: Calibration | None, answers: Answers, batch_size: int, total: int
 ) -> Callable[[np.ndarray], tuple[np.ndarray, dict]]:
     """Return a function of pixels: probabilities, and further columns by name."""
-    model = run.load_model()
+    model, review, mirror = run.load_model(), answers.review, answers.mirror
     check_inputs(model)
     rules = calibration.review if review and calibration else None
     by_distance = rules is not None and rules.distance is not None
+    by_distance |= answers.thresholds is not None and calibration.held_out.distance is not None
     fitted = embeddings_of(run, calibration) if by_distance else None
     model, count = flat(model), len(run.class_names)
     output = model.outputs[0]
@@ -93,12 +120,15 @@ def batch_predictor(
         if sets := calibration and calibration.sets:
             names = np.array(run.class_names, dtype=object)
             columns["prediction_set"] = ["|".join(names[row]) for row in prediction_sets(probabilities, sets.threshold)]
+        confidence, to_train = probabilities.max(axis=1), np.zeros(len(pixels))
+        if by_distance:
+            to_train = distances(embeddings, fitted)
+        if answers.thresholds:
+            columns["is_unknown"] = is_unknown(confidence, to_train, answers.thresholds)
         if review and not rules:
             columns |= {"doubt": np.full(len(pixels), np.nan), "review": [""] * len(pixels)}
         elif review:
-            far, confidence = np.zeros(len(pixels), bool), probabilities.max(axis=1)
-            if by_distance:
-                far = distances(embeddings, fitted) > rules.distance
+            far = to_train > (np.inf if rules.distance is None else rules.distance)
             columns["doubt"] = uncertainties(confidence, far)
             columns["review"] = review_flags(confidence, far, rules.probability)
         return probabilities, columns

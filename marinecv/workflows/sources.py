@@ -104,7 +104,7 @@ def open_classifier(run: str | os.PathLike | Run) -> Run:
 
 
 def as_paths(paths: Paths) -> list[Path]:
-    """Return one path or several as a list."""
+    """Return one or several paths as a list."""
     return [Path(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
 
 

@@ -11,7 +11,8 @@ EXAMPLE = "data fetch aquarium"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list | fetch | describe | materialize | pack")
+    actions = "list | fetch | describe | materialize | pack | undo-sort"
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar=actions)
     verbs.add_parser("list", help="known data sets, their license and folder")
     fetch = verbs.add_parser("fetch", help="download a data set and verify it")
     fetch.add_argument("name", metavar="NAME", help="name in `data list`, or a TOML manifest")
@@ -31,10 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     packed = verbs.add_parser("pack", help="write the images into few large files, which --data-dir reads faster")
     options.add(packed, *options.DATA)
     options.add_output(packed, "the pack", default="NAME_packed")
+    undo = verbs.add_parser("undo-sort", help="remove what `predict --sort-into` made and nobody changed")
+    undo.add_argument("file", type=Path, metavar="FILE", help="the undo.csv in that folder")
 
 
 def run(args: argparse.Namespace) -> int:
     verbs = {"list": _list, "fetch": _fetch, "describe": _describe, "materialize": _materialize, "pack": _pack}
+    verbs["undo-sort"] = _undo_sort
     return verbs[args.verb](args)
 
 
@@ -96,6 +100,13 @@ def _pack(args: argparse.Namespace) -> int:
     folder = pack(manifest, args.output_dir or Path(f"{manifest.name}_packed"), read_decodable, log=print)
     images, _ = read_packed(manifest_of_folder(folder))
     return _print_counts(images, f"images packed; train on them with --data-dir {folder}", "without a record")
+
+
+def _undo_sort(args: argparse.Namespace) -> int:
+    from marinecv.workflows.sort_into import undo_sort
+
+    undo_sort(args.file, log=print)
+    return 0
 
 
 def _print_counts(images, done: str, state: str) -> int:

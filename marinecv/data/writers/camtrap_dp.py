@@ -1,0 +1,252 @@
+"""Write predictions as a data package of the standard Camtrap DP 1.0.2: deployments, media and observations."""
+
+import mimetypes
+import re
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import pandas as pd
+from msgspec import Meta, Struct, to_builtins
+
+from marinecv.data.catalog import EMPTY_CLASS
+from marinecv.data.writers import BOX_COLUMNS
+from marinecv.files.atomic import replaced_folder, write_json, write_text
+from marinecv.files.csv_tables import check_columns, read_table
+from marinecv.schema import convert, read_toml
+
+SCHEMAS = "https://raw.githubusercontent.com/tdwg/camtrap-dp/1.0.2/"
+FIELDS = read_table(Path(__file__).with_suffix(".csv"))  # our own list of the columns of the standard, and their rules
+PATTERNS = {
+    "integer": r"[+-]?\d+",
+    "number": r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?",
+    "boolean": "true|false",
+    "datetime": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)",
+    "path": r"(?!.*\.\.)[^./~].*",
+    "mediatype": "(image|video|audio)/.+",
+}
+ObservationType = Literal["animal", "human", "vehicle", "blank", "unknown", "unclassified"]
+TYPES = {EMPTY_CLASS: "blank", "blank": "blank", "person": "human", "human": "human", "vehicle": "vehicle"}
+TYPES |= {"unknown": "unknown"}
+TEMPLATE = """deployments=, a CSV with a row for each time that a camera stood at a place, such as
+    deploymentID,cameraID,latitude,longitude,deploymentStart,deploymentEnd
+    ridge-1,cam1,46.2044,7.1012,2025-04-01T10:00:00,2025-05-01T09:30:00
+timezone=, the offset of the cameras' clocks from UTC, such as +02:00
+project=, a TOML file such as
+    name = "ridge-2025"                    # lower case
+    title = "Ridge 2025"
+    samplingDesign = "targeted"            # simpleRandom systematicRandom clusteredRandom experimental opportunistic
+    captureMethod = ["activityDetection"]  # timeLapse
+    individualAnimals = false              # whether individuals are recognized
+    filePublic = false                     # whether everyone can see the images
+    contributors = [{title = "R. Sole", role = "contact"}]
+    licenses = [{name = "CC0-1.0", scope = "data"}, {name = "CC-BY-4.0", scope = "media"}]  # or none
+    [scientificNames]                      # of classes; a class without one has no scientificName
+    badger = "Meles meles"
+    [observationTypes]                     # of classes that are no animal, as human, vehicle, blank or unknown
+    hikers = "human\""""
+
+
+class Contributor(Struct, frozen=True, forbid_unknown_fields=True):
+    """A person or an organization behind a package."""
+
+    title: str
+    role: Literal["contact", "principalInvestigator", "rightsHolder", "publisher", "contributor"] = "contributor"
+    email: str = ""
+    organization: str = ""
+
+
+class License(Struct, frozen=True, forbid_unknown_fields=True):
+    """Of the tables (data) or of the images (media)."""
+
+    name: str
+    scope: Literal["data", "media"]
+
+
+class Project(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What only a person can say of a package; see `TEMPLATE`."""
+
+    name: Annotated[str, Meta(pattern="^[-a-z0-9._/]+$")]
+    title: str
+    sampling_design: Literal[
+        "simpleRandom", "systematicRandom", "clusteredRandom", "experimental", "targeted", "opportunistic"
+    ]
+    capture_method: list[Literal["activityDetection", "timeLapse"]]
+    individual_animals: bool
+    file_public: bool
+    contributors: list[Contributor]
+    licenses: list[License] = []
+    scientific_names: dict[str, str] = {}
+    observation_types: dict[str, ObservationType] = {}
+
+
+class Metadata(NamedTuple):
+    """Deployments as the standard has them, the offset of the clocks, and the project."""
+
+    deployments: pd.DataFrame
+    timezone: str
+    project: Project
+
+
+def read_metadata(deployments: Path | None, timezone: str | None, project: Path | None) -> Metadata:
+    """Read what a package needs beside predictions; ValueError that lists what is missing, with templates, or wrong."""
+    given = {"deployments=": deployments, "timezone=": timezone, "project=": project}
+    if missing := [name for name, value in given.items() if value is None]:
+        raise ValueError(f"Camtrap DP needs {', '.join(missing)} too; nothing is written. Expected\n{TEMPLATE}")
+    if not re.fullmatch(r"Z|[+-]\d\d:\d\d", timezone):
+        raise ValueError(
+            f"timezone is {timezone!r}. Expected an offset from UTC that the clocks kept all year: +02:00, -03:30 or Z."
+        )
+    found = convert(read_toml(project), Project, project)
+    if {each.scope for each in found.licenses} not in (set(), {"data", "media"}) or not found.contributors:
+        raise ValueError(f"{project} needs a contributor, and licenses of data and of media, or none. Complete it.")
+    table = read_table(deployments)
+    check_columns(table, ("deploymentID", "latitude", "longitude", "deploymentStart", "deploymentEnd"), deployments)
+    for name, of_day in (("deploymentStart", "T00:00:00"), ("deploymentEnd", "T23:59:59")):
+        days = table[name].str.fullmatch(r"\d{4}-\d\d-\d\d")
+        table[name] = [_stamp(text + of_day * is_day, timezone) for text, is_day in zip(table[name], days, strict=True)]
+    table = _in_form("deployments", table.to_dict("records"))
+    check_table("deployments", table, deployments)
+    return Metadata(table, timezone, found)
+
+
+def write_camtrap_dp(folder: Path, table: pd.DataFrame, metadata: Metadata, classifier: str) -> list[str]:
+    """Write a table of `predict` with `file` as a package; return sentences on what was left out.
+
+    An image belongs to the deployment whose cameraID (or else locationID, or deploymentID) is its `camera`, at its
+    `taken_at`. Where there is no such, or no time, the standard has no place for it. With `event_id` in the table, each
+    class of an event is an observation of its own beside that of each image, or of each box (`BOX_COLUMNS`).
+    """
+    project, created = metadata.project, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    rows, reasons = _with_deployments(table, metadata)
+    sentences = [f"{folder.name}: {count} of {len(table)} rows left out: {reason}" for reason, count in reasons.items()]
+    if rows.empty:
+        raise ValueError(f"No image can be listed in {folder}. {'; '.join(sentences)}. Correct the deployments.")
+    has_events, has_boxes = "event_id" in rows, {*BOX_COLUMNS} <= {*rows}
+    keys = ["deploymentID", "event_id" if has_events else "file"]
+    events = rows.groupby(keys)["timestamp"]
+    rows = rows.assign(eventStart=events.transform(min), eventEnd=events.transform(max))
+    media = rows.drop_duplicates("file")
+    media = media.assign(mediaID=media["file"], filePath=media["file"], filePublic=str(project.file_public).lower())
+    media["fileName"] = media["file"].str.rpartition("/")[2]
+    media["fileMediatype"] = [mimetypes.guess_type(name)[0] or "image/unknown" for name in media["file"]]
+    machine = {"classificationMethod": "machine", "classifiedBy": classifier, "classificationTimestamp": created}
+    observations = []
+    for number, row in enumerate(rows.to_dict("records"), 1):
+        found = {name: row[name] for name in ("deploymentID", "eventStart", "eventEnd")}
+        found |= {"observationID": f"o{number}", "mediaID": row["file"], "observationLevel": "media"}
+        found |= {"eventID": row["event_id"] if has_events else "", "observationType": "unclassified"}
+        if row["predicted_class"]:
+            found |= _named(row["predicted_class"], project) | machine
+            if not pd.isna(row["probability"]):  # of an image without an animal
+                found["classificationProbability"] = f"{float(row['probability']):.6f}"
+        if has_boxes and not pd.isna(row[BOX_COLUMNS[0]]):
+            found |= dict(zip(("bboxX", "bboxY", "bboxWidth", "bboxHeight"), map(row.get, BOX_COLUMNS), strict=True))
+        observations.append(found)
+    if has_events:
+        classes = rows[rows["predicted_class"] != ""].groupby([*keys, "predicted_class"])
+        for (deployment, event, name), seen in classes:
+            found = {"observationID": f"{deployment}/{event}/{name}", "deploymentID": deployment, "eventID": event}
+            found |= seen[["eventStart", "eventEnd"]].iloc[0].to_dict() | {"observationLevel": "event"}
+            found |= _named(name, project) | machine
+            if has_boxes and found["observationType"] != "blank":
+                found["count"] = seen["file"].value_counts().max()
+            observations.append(found)
+    deployments = metadata.deployments
+    tables = {"deployments": deployments, "media": media.to_dict("records"), "observations": observations}
+    with replaced_folder(folder) as new:
+        for name, content in tables.items():
+            content = content if name == "deployments" else _in_form(name, content)
+            check_table(name, content, folder / f"{name}.csv")
+            write_text(new / f"{name}.csv", content.to_csv(index=False, lineterminator="\n"))
+        names = sorted({found["scientificName"] for found in observations if found.get("scientificName")})
+        package = {"profile": f"{SCHEMAS}camtrap-dp-profile.json", "name": project.name, "created": created}
+        package |= to_builtins({"contributors": project.contributors, "licenses": project.licenses})
+        package = {name: value for name, value in package.items() if value}
+        package["project"] = {
+            "title": project.title,
+            "samplingDesign": project.sampling_design,
+            "captureMethod": project.capture_method,
+            "individualAnimals": project.individual_animals,
+            "observationLevel": ["media", "event"][: 1 + has_events],
+        }
+        package["spatial"] = _extent(deployments)
+        days = deployments["deploymentStart"].str[:10].min(), deployments["deploymentEnd"].str[:10].max()
+        package["temporal"] = dict(zip(("start", "end"), days, strict=True))
+        package["taxonomic"] = [{"scientificName": name} for name in names]
+        package["resources"] = [
+            {"name": name, "path": f"{name}.csv", "profile": "tabular-data-resource", "format": "csv"}
+            | {"mediatype": "text/csv", "encoding": "utf-8", "schema": f"{SCHEMAS}{name}-table-schema.json"}
+            for name in tables
+        ]
+        write_json(new / "datapackage.json", package)
+    return sentences
+
+
+def check_table(name: str, table: pd.DataFrame, where: object) -> None:
+    """Raise ValueError for the first cell of a table of the standard that breaks a rule of `FIELDS`."""
+    for field in FIELDS[FIELDS["table"] == name].to_dict("records"):
+        column = table[field["field"]]
+        if field["kind"] == "unique" and column.duplicated().any():
+            twice = column[column.duplicated()].iloc[0]
+            raise ValueError(f"{where} has {twice!r} twice as {field['field']}. Rename one.")
+        for cell in column.unique():
+            is_right = bool(re.fullmatch(PATTERNS.get(field["kind"], r"[\s\S]*"), cell))
+            is_right &= not field["values"] or cell in field["values"].split("|")
+            if is_right and (bounds := [field[bound] for bound in ("minimum", "maximum")]) != ["", ""]:
+                low, high = (float(bound or f"{sign}inf") for sign, bound in zip("-+", bounds, strict=True))
+                is_right = low <= float(cell or "nan") <= high
+            if not (is_right if cell else field["required"] == "0"):
+                bounds = f"{field['minimum']} to {field['maximum']}" if field["minimum"] else ""
+                expected = " ".join(filter(None, (field["kind"], field["values"].replace("|", ", "), bounds)))
+                raise ValueError(f"{where} has {cell!r} as {field['field']}. Expected {expected}. Correct it.")
+
+
+def _in_form(name: str, records: list[dict]) -> pd.DataFrame:
+    """Return a table with all columns of the standard in order, as text."""
+    columns = FIELDS["field"][FIELDS["table"] == name].tolist()
+    return pd.DataFrame(records, columns=columns, dtype=object).fillna("").astype(str)
+
+
+def _stamp(text: str, timezone: str) -> str:
+    """Return a local time with its offset, by `timezone` where it states none; "" for none."""
+    return text if not text or re.search(r"(Z|[+-]\d\d:\d\d)$", text[19:]) else f"{text}{timezone}"
+
+
+def _with_deployments(table: pd.DataFrame, metadata: Metadata) -> tuple[pd.DataFrame, Counter]:
+    """Return the rows that can be listed, with `timestamp` and `deploymentID`, and the number of others by reason."""
+    by_camera, reasons, found = defaultdict(list), Counter(), []
+    for row in metadata.deployments.to_dict("records"):
+        camera = row["cameraID"] or row["locationID"] or row["deploymentID"]
+        times = (datetime.fromisoformat(row[name]) for name in ("deploymentStart", "deploymentEnd"))
+        by_camera[camera].append((*times, row["deploymentID"]))
+    for file, camera, taken_at in zip(table["file"], table["camera"], table["taken_at"], strict=True):
+        stamp, deployments = _stamp(taken_at, metadata.timezone), []
+        if stamp and re.fullmatch(PATTERNS["path"], file):
+            time = datetime.fromisoformat(stamp)
+            deployments = [name for start, end, name in by_camera.get(camera, ()) if start <= time <= end]
+        if len(deployments) > 1:
+            raise ValueError(f"{file} lies in the deployments {' and '.join(deployments)}. Part the times of {camera}.")
+        reason = "no time" if not stamp else f"no deployment of camera {camera or '(unknown)'} at their time"
+        reason = reason if re.fullmatch(PATTERNS["path"], file) else 'a file name with ".." or a dot in front'
+        reasons.update([] if deployments else [reason])
+        found.append((stamp, *deployments) if deployments else ("", ""))
+    rows = table.assign(**dict(zip(("timestamp", "deploymentID"), zip(*found, strict=True), strict=True)))
+    return rows[rows["deploymentID"] != ""], reasons
+
+
+def _named(class_name: str, project: Project) -> dict[str, str]:
+    """Return type and scientific name of the observation of a class."""
+    kind = project.observation_types.get(class_name) or TYPES.get(class_name.casefold(), "animal")
+    return {"observationType": kind, "scientificName": project.scientific_names.get(class_name, "")}
+
+
+def _extent(deployments: pd.DataFrame) -> dict:
+    """Return the GeoJSON box around all deployments, or their one point."""
+    x, y = (deployments[name].astype(float) for name in ("longitude", "latitude"))
+    west, east, south, north = x.min(), x.max(), y.min(), y.max()
+    if (west, south) == (east, north):
+        return {"type": "Point", "coordinates": [west, south]}
+    corners = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return {"type": "Polygon", "coordinates": [corners]}

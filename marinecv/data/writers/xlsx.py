@@ -1,0 +1,55 @@
+"""Write a table as an Excel workbook, row by row."""
+
+import re
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+
+from marinecv.files.atomic import whole_file
+from marinecv.files.csv_tables import escape
+
+MAX_ROWS = 1_048_576
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # no workbook may hold them
+
+
+def check_xlsx(rows: int) -> None:
+    """Raise ValueError where a table of so many rows cannot be written, or openpyxl is not installed."""
+    if find_spec("openpyxl") is None:
+        raise ValueError("An Excel workbook needs openpyxl. Install it: pip install 'marinecv[tables]'.")
+    if rows >= MAX_ROWS:
+        raise ValueError(f"{rows:,} rows and a header do not fit: Excel ends at {MAX_ROWS:,}. Write a CSV instead.")
+
+
+def write_xlsx(path: Path, table: pd.DataFrame) -> list[str]:
+    """Write a table with a header that stays in view; return no sentences.
+
+    `taken_at` becomes a date with the offset, where one is stated, in `utc_offset`: Excel has no time zones. Numbers
+    are numbers, all else is text, with an apostrophe before what a spreadsheet would run as a formula.
+    """
+    from openpyxl import Workbook
+    from openpyxl.utils import get_column_letter
+
+    check_xlsx(len(table))
+    if "taken_at" in table:
+        table = table.copy()
+        offset = table["taken_at"].str[19:]
+        table.insert([*table].index("taken_at") + 1, "utc_offset", offset.mask(offset != "", "UTC" + offset))
+    workbook = Workbook(write_only=True)
+    sheet = workbook.create_sheet("predictions")
+    sheet.freeze_panes = "A2"
+    for number, name in enumerate(table, 1):
+        sheet.column_dimensions[get_column_letter(number)].width = 36 if name == "file" else 18
+    sheet.append([_cell("", name) for name in table])
+    for row in table.itertuples(index=False, name=None):
+        sheet.append([_cell(name, value) for name, value in zip(table, row, strict=True)])
+    with whole_file(path) as temporary:
+        workbook.save(temporary)
+    return []
+
+
+def _cell(name: str, value: object) -> object:
+    if isinstance(value, str):
+        return datetime.fromisoformat(value[:19]) if name == "taken_at" and value else escape(_CONTROL.sub("", value))
+    return None if pd.isna(value) else value

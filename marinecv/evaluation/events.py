@@ -1,0 +1,129 @@
+"""Events: the images of one camera between longer pauses, and which classes each event shows."""
+
+import re
+from datetime import timedelta
+
+import pandas as pd
+
+from marinecv.data.catalog import EMPTY_CLASS
+from marinecv.data.places import clock_problems
+from marinecv.data.user_tables import as_table
+from marinecv.evaluation.estimates import interval_text, mean_estimate
+
+EVENT_COLUMNS = ["event_id", "camera", "class", "count", "first", "last", "images", "event_gap"]
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+_MAX_BACKWARD = 0.05  # fraction of the images of a camera: with more, the order of its files is not that of time
+
+
+def parse_gap(gap: str) -> timedelta:
+    """Parse the longest pause within an event, such as "90s", "30m" or "1h"; ValueError for anything else."""
+    match = re.fullmatch(r"(\d{1,6})([smh])", str(gap).strip())
+    if not match or not int(match[1]):
+        raise ValueError(f"event_gap is {gap!r}. Expected a number of seconds, minutes or hours: 90s, 30m or 1h.")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def events_of(table: pd.DataFrame, gap: str = "30m") -> pd.DataFrame:
+    """Return the events of a table of images, such as of `predict`, and the classes seen in each.
+
+        >>> import marinecv as mcv
+        >>> times = ["2025-04-02T05:00:00", "2025-04-02T05:20:00", "2025-04-02T09:00:00"]
+        >>> table = mcv.catalog_of(["1.jpg", "2.jpg", "3.jpg"], ["fox", "fox", "deer"])
+        >>> mcv.events_of(table.assign(camera="c1", taken_at=times), "30m")[["class", "images"]].to_numpy().tolist()
+        [['fox', 2], ['deer', 1]]
+
+    An event is a chain of images of one camera, of whatever class, in which no image is later than the one before it by
+    more than the gap. It never spans cameras, nor a clock that was set back: a jump back by more than the gap in the
+    order of the files starts another event, unless that order has nothing to do with time.
+
+    Args:
+        table: one row an image, or one a box: `camera`, `taken_at` (local time, ISO), the class as `predicted_class` or
+            `class_name`, and the image as `file`, `image_id` or `path`. Images without a camera or a time are in no
+            event, those without a class only bridge pauses.
+        gap: the longest pause, as of `parse_gap`.
+    Returns:
+        DataFrame `EVENT_COLUMNS`, one row an event and class: `count` is the largest number of rows of the class that
+        one image has (1 where rows are images; 0 of `empty`), `first` and `last` bound the whole event, `images` is the
+        number of images of the class.
+    Raises:
+        ValueError: the gap is none, or a column is missing.
+    """
+    numbers, table = event_numbers(table, gap).to_numpy(), as_table(table).reset_index(drop=True)
+    image, label = image_column(table), "predicted_class" if "predicted_class" in table else "class_name"
+    columns = {"camera": "camera", "taken_at": "taken_at", "image": image, "label": label}
+    rows = pd.DataFrame({new: as_table(table, (old,))[old] for new, old in columns.items()}).assign(event=numbers)
+    rows = rows[numbers >= 0].assign(time=rows["taken_at"].str[:19]).sort_values(["event", "time"], kind="stable")
+    times = {"first": ("taken_at", "first"), "last": ("taken_at", "last")}
+    bounds = rows.groupby("event").agg(camera=("camera", "first"), **times)
+    seen = rows[rows["label"] != ""].groupby(["event", "label", "image"], sort=True).size()
+    found = seen.groupby(level=["event", "label"]).agg(["max", "size"]).reset_index().join(bounds, on="event")
+    found["count"] = found["max"].mask(found["label"] == EMPTY_CLASS, 0)
+    found = found.assign(event_id="e" + (found["event"] + 1).astype(str), event_gap=gap)
+    return found.rename(columns={"label": "class", "size": "images"})[EVENT_COLUMNS]
+
+
+def event_numbers(table: pd.DataFrame, gap: str) -> pd.Series:
+    """Return the number of the event of each row, from 0; -1 without camera or time. As of `events_of`."""
+    pause, table = parse_gap(gap), as_table(table, ("camera", "taken_at"), text=("camera", "taken_at"))
+    times = pd.to_datetime(table["taken_at"].str[:19], format="%Y-%m-%dT%H:%M:%S", errors="coerce")
+    rows = pd.DataFrame({"camera": [*table["camera"]], "time": [*times], "row": range(len(table))})
+    order = [[int(part) if at % 2 else part for at, part in enumerate(re.split(r"(\d+)", n))] for n in _names(table)]
+    rows = rows.iloc[sorted(range(len(rows)), key=order.__getitem__)]
+    rows = rows[(rows["camera"] != "") & rows["time"].notna()]
+    is_back = rows.groupby("camera")["time"].diff() < -pause
+    allowed = rows.groupby("camera")["row"].transform("size").mul(_MAX_BACKWARD).clip(lower=1)
+    is_back &= is_back.groupby(rows["camera"]).transform("sum") <= allowed
+    rows = rows.assign(clock=is_back.groupby(rows["camera"]).cumsum())
+    rows = rows.sort_values(["camera", "clock", "time"], kind="stable")
+    keys = rows[["camera", "clock"]]
+    starts = (keys != keys.shift()).any(axis=1) | (rows["time"].diff() > pause)
+    numbers = pd.Series(-1, range(len(table)))
+    numbers[rows["row"].to_numpy()] = starts.cumsum().to_numpy() - 1
+    return numbers.set_axis(table.index)
+
+
+def image_column(table: pd.DataFrame) -> str:
+    """Return the column that names the image of each row; ValueError where there is none."""
+    names = ("file", "image_id", "path")
+    as_table(table, () if {*names} & {*table} else names[:1])
+    return next(name for name in names if name in table)
+
+
+def events_sentence(table: pd.DataFrame, numbers: pd.Series, gap: str) -> str:
+    """Return a sentence on the number of events, on rows that are in none, and on those of a wrong clock."""
+    absent, wrong = (numbers < 0).sum(), clock_problems(table.assign(image_id=_names(table)))
+    wrong = wrong[(wrong != "") & (numbers >= 0)]
+    text = f"{numbers.max() + 1 if len(numbers) else 0} events (pauses of {gap} at most)"
+    text += f"; {absent} of {len(numbers)} images without camera or time are in none" if absent else ""
+    clocks = f"; {len(wrong)} images have times of a wrong clock ({', '.join(wrong.unique())})"
+    return text + (f"{clocks}: their events are apart, at those times" if len(wrong) else "")
+
+
+def event_accuracy(
+    predictions: pd.DataFrame, catalog: pd.DataFrame, gap: str, seed: int = 0
+) -> tuple[dict | None, str]:
+    """Return the accuracy by event, as `mean_estimate` does (of cameras, resampled whole), and a sentence on it.
+
+    The class of an event is the one with the largest mean probability over its images. Events that show several true
+    classes are counted, not scored. None without any event to score.
+    """
+    places = as_table(catalog, optional={"camera": "", "taken_at": ""}, text=("camera", "taken_at"))
+    places = places.drop_duplicates("image_id").set_index("image_id")[["camera", "taken_at"]]
+    table = predictions.drop(columns=["camera", "taken_at"], errors="ignore").join(places, on="image_id")
+    numbers = event_numbers(table, gap)
+    rows = table.assign(event=numbers)[(numbers >= 0) & (table["true_class"] != "")]
+    by_event, columns = rows.groupby("event"), [name for name in table if name.startswith("p_")]
+    is_single = by_event["true_class"].nunique() == 1
+    sentence = events_sentence(table, numbers, gap)
+    if not is_single.any():
+        return None, f"no accuracy by event: {sentence}, and none to score."
+    first = by_event[["true_class", "camera"]].first()[is_single]
+    predicted = by_event[columns].mean()[is_single].idxmax(axis=1).str.removeprefix("p_")
+    metric = mean_estimate((predicted == first["true_class"]).to_numpy(bool), first["camera"].to_numpy(str), seed)
+    mixed = f"; {(~is_single).sum()} of several true classes are not scored" if not is_single.all() else ""
+    text = f"accuracy by event {metric['value']:.3f} ({interval_text(metric)}, n={metric['n']})"
+    return metric, f"{text}; {sentence}{mixed}"
+
+
+def _names(table: pd.DataFrame) -> pd.Series:
+    return table[image_column(table)].astype(str)

@@ -1,0 +1,122 @@
+"""Sort images into class folders of links or copies beside the originals, and undo that exactly."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from marinecv.console import Log, silent
+from marinecv.data.materialize import folder_names
+from marinecv.data.names import leaves_folder
+from marinecv.files.csv_tables import check_columns, parse_numbers, read_table, table_text, write_table
+
+UNDO = "undo.csv"
+COLUMNS = ["file", "source", "size", "mtime_ns"]
+MAX_SECONDS = 2  # between the times of a file and its copy: the coarsest clock of a file system
+HARD_LINKS = "hard links: each is the same file as its original, so that editing one edits both"
+
+
+def check_sortable(folder: Path, images: Sequence[Path]) -> None:
+    """Raise ValueError unless a folder is new, or what a stopped `sort_into` made, and not below folders of images."""
+    if above := [path for path in images if path.is_dir() and folder.resolve().is_relative_to(path.resolve())]:
+        raise ValueError(
+            f"{folder} is below {above[0]}, where its links would be taken for images. Name another with sort_into=."
+        )
+    if folder.exists() and not (folder / UNDO).is_file():
+        raise ValueError(f"{folder} exists. Expected a new folder: nothing is overwritten. Name one with sort_into=.")
+
+
+def sort_into(folder: Path, table: pd.DataFrame, log: Log) -> None:
+    """Make a hard link to each predicted file, else a copy, in the folder of its class; write `undo.csv` before.
+
+    Names stay; a name that a class has already gets a number: a_2.jpg. A stopped call is gone on with; ValueError where
+    the folder holds something else.
+    """
+    table = table[table["predicted_class"] != ""]
+    folders, taken, planned = folder_names(table["predicted_class"].unique()), set(), []
+    for path, class_name in zip(map(Path, table["path"]), table["predicted_class"], strict=True):
+        number, name = 2, path.name
+        while (file := f"{folders[class_name]}/{name}").casefold() in taken:
+            number, name = number + 1, f"{path.stem}_{number}{path.suffix}"
+        taken.add(file.casefold())
+        state = path.stat()
+        planned.append([file, str(path.absolute()), state.st_size, state.st_mtime_ns])
+    plan = pd.DataFrame(planned, columns=COLUMNS)
+    check_sortable(folder, ())
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / UNDO).exists():
+        write_table(folder / UNDO, plan)
+    if (folder / UNDO).read_text(encoding="utf-8") != table_text(plan):
+        raise ValueError(f"{folder} holds other images sorted before. Undo them, or name another folder.")
+    copies = 0
+    for row in plan.itertuples():
+        made = folder / row.file
+        made.parent.mkdir(exist_ok=True)
+        if not _is_unchanged(made, row):
+            copies += _link_or_copy(Path(row.source).resolve(), made)
+    ways = [HARD_LINKS] if copies < len(plan) else []
+    ways += [f"{copies} copies, where the file system has no links"] if copies else []
+    log(f"{folder}: {len(plan)} images by class ({'; '.join(ways)})")
+    log(f"  `marinecv data undo-sort {folder / UNDO}` removes them again")
+
+
+def undo_sort(file: str | os.PathLike, *, log: Log | None = print) -> None:
+    """Remove the links and copies that `predict(..., sort_into=folder)` made, by the `undo.csv` in their folder.
+
+        >>> import marinecv as mcv
+        >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
+        >>> how = {"demonstration": True, "log": None}
+        >>> _ = mcv.predict(run, run.catalog["path"].tolist()[:2], sort_into="by_class", **how)
+        >>> mcv.undo_sort("by_class/undo.csv", log=None)
+
+    Files that were added or changed since stay, with a line of `log`, and so do the originals.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    file, kept, removed = Path(file), [], 0
+    table = read_table(file)
+    check_columns(table, COLUMNS, file)
+    table = parse_numbers(table, COLUMNS[2:], file)
+    if table["file"].map(leaves_folder).any():
+        raise ValueError(f"{file} names files outside its folder. Expected the undo.csv that sort_into= wrote.")
+    for row in table.itertuples():
+        made = file.parent / row.file
+        if _is_unchanged(made, row):
+            made.unlink()
+            removed += 1
+        elif made.exists():
+            kept.append(row.file)
+    folders = [file.parent / name for name in dict.fromkeys(name.split("/")[0] for name in table["file"])]
+    file.unlink()
+    for folder in (*folders, file.parent):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    others = f"; {len(kept)} that were changed stay, such as {kept[0]}" if kept else ""
+    (log or silent)(f"{removed} links and copies removed from {file.parent}{others}; the originals stay where they are")
+
+
+def _is_unchanged(made: Path, row) -> bool:
+    """Return whether a file is still what was made: a link to its original, or of its size and time."""
+    if not made.is_file():
+        return False
+    if os.path.exists(row.source) and os.path.samefile(made, row.source):
+        return True
+    state = made.stat()
+    return state.st_size == row.size and abs(state.st_mtime_ns - row.mtime_ns) < MAX_SECONDS * 10**9
+
+
+def _link_or_copy(source: Path, made: Path) -> bool:
+    """Make a hard link, else a copy; return whether it is a copy."""
+    try:
+        os.link(source, made)
+        return False
+    except FileExistsError:
+        raise
+    except OSError:  # another file system, or one without links
+        part = made.with_name(f"{made.name}.part")
+        shutil.copy2(source, part)
+        os.replace(part, made)
+        return True
