@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marinecv.data.writers import shared_table, xlsx
+from marinecv.data.writers import shared_table, write_csv, xlsx
 from marinecv.data.writers.camtrap_dp import FIELDS, PATTERNS, check_table, read_metadata, write_camtrap_dp
-from marinecv.data.writers.csv import write_csv
 from marinecv.data.writers.megadetector import write_megadetector
 from marinecv.data.writers.xlsx import check_xlsx, write_xlsx
 from marinecv.files.csv_tables import read_table

@@ -1,8 +1,8 @@
 """Crops where a recipe or a user asks for them: of the boxes of a data set, or of a file of detections."""
 
 from collections.abc import Sequence
-from os import PathLike
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from marinecv.evaluation.photos import combined, photo_table
 from marinecv.evaluation.predictions import predicted_indices, write_predictions
 from marinecv.runs import Run
 from marinecv.training.recipe import DataConfig
-from marinecv.workflows.sources import Paths, as_paths
+from marinecv.workflows.sources import as_paths
 
 PHOTO_PREDICTIONS = "photo_predictions.csv"
 PLACES = ["camera", "taken_at", "time_source"]  # of a table of `predict`
@@ -84,22 +84,14 @@ def write_photo_predictions(run: Run, predictions: pd.DataFrame, folder: Path) -
         write_predictions(photo_table(predictions, temperature), folder / PHOTO_PREDICTIONS)
 
 
-def crops_of_files(
-    run: Run,
-    files: Sequence[Path],
-    paths: Paths,
-    boxes: str | PathLike | None,
-    min_confidence: float,
-    crops: float | None,
-    log: Log,
-) -> pd.DataFrame | None:
-    """Return the catalog of the crops to predict, with their `file`; None without boxes."""
-    margin, folders = run.preprocessing.crops if crops is None else crops, as_paths(paths)
-    if not boxes and crops is None:
+def crops_of_files(run: Run, files: Sequence[Path], how: SimpleNamespace, log: Log) -> pd.DataFrame | None:
+    """Return the catalog of the crops that `predict` is to predict, with their `file`; None without boxes."""
+    margin, folders = run.preprocessing.crops if how.crops is None else how.crops, as_paths(how.paths)
+    if not how.boxes and how.crops is None:
         if margin is not None:
             log("This model was trained on crops, and whole photographs are given to it; boxes= names their boxes.")
         return None
-    if not boxes:
+    if not how.boxes:
         raise ValueError("crops= is the margin of boxes. Name a file of detections with boxes=, or leave it out.")
     if margin is None:
         raise ValueError(
@@ -109,7 +101,7 @@ def crops_of_files(
     if len(folders) != 1 or not folders[0].is_dir():
         raise ValueError(f"boxes= names images below one folder. Received: {', '.join(map(str, folders))}.")
     catalog = with_places(image_table(folders[0], [(file, "") for file in files]))
-    detections = used_detections(boxes, folders[0], min_confidence, log)
+    detections = used_detections(how.boxes, folders[0], how.min_confidence, log)
     rows = crop_catalog(catalog, detections, margin, "image")
     log(crops_line(rows, margin))
     names = [printable(file.as_posix()) for file in files]
@@ -138,30 +130,22 @@ def predictions_of_crops(
     columns = [f"p_{name}" for name in class_names]
     numbers = ["probability", *columns]
     if predicted is None:
-        predicted = pd.DataFrame(columns=["path", "predicted_class", *numbers, "problem"], dtype=str)
+        texts = pd.DataFrame(columns=["path", "predicted_class", *numbers, "problem"], dtype=str)
+        predicted = texts.astype(dict.fromkeys(numbers, float))
     predicted = predicted.drop_duplicates("path").drop(columns=PLACES, errors="ignore")
-    predicted = predicted.assign(**{name: pd.to_numeric(predicted[name]) for name in numbers})
-    kept = crops[["file", "box", "detection", *BOX_COLUMNS, *PLACES, "path", "photo", "image_id"]]
-    both = kept.merge(predicted, on="path", how="left")
-    text = [name for name in both.select_dtypes(exclude="number") if name != "predicted_class"]
-    both[text] = both[text].fillna("")
-    both["problem"] = crops["problem"].where(~is_usable(crops), both["problem"])
-    is_empty = (both["image_id"] == both["photo"]) & both["problem"].isin([NO_BOX, NOT_USED])
-    both["predicted_class"] = both["predicted_class"].fillna("").mask(is_empty, EMPTY_CLASS)
-    both = both.drop(columns=["path", "photo", "image_id"]).rename(columns={"file": "path"})
+    rows = crops[["file", "box", "detection", *BOX_COLUMNS, *PLACES, "path"]].merge(predicted, on="path", how="left")
+    text = rows.select_dtypes(exclude="number").columns
+    rows[text] = rows[text].fillna("")
+    rows["problem"] = crops["problem"].where(~is_usable(crops), rows["problem"])
+    rows["predicted_class"] = rows["predicted_class"].mask(rows["problem"].isin([NO_BOX, NOT_USED]), EMPTY_CLASS)
+    rows = rows.drop(columns="path").rename(columns={"file": "path"})
 
-    photos = both.drop_duplicates("path")[["path", "predicted_class", *numbers, *PLACES, "problem"]]
-    good = both[is_usable(both)]
-    probabilities = combined(
-        good[columns].to_numpy(), good.groupby("path", sort=False).ngroup().to_numpy(), temperature
-    )
-    of_photos = pd.DataFrame(probabilities, columns=columns).assign(
-        path=good["path"].drop_duplicates().to_numpy(),
-        predicted_class=np.array(class_names, object)[predicted_indices(probabilities)],
-        probability=probabilities.max(axis=1, initial=0.0),
-        problem="",
-        crops=good["path"].value_counts(sort=False).to_numpy(),
-    )
-    unpredicted = photos[~photos["path"].isin(of_photos["path"])].assign(crops=0)
-    table = pd.concat([of_photos, unpredicted]).set_index("path").loc[photos["path"]].reset_index()
-    return both, table.assign(**{name: photos[name].to_numpy() for name in PLACES})[[*photos, "crops"]]
+    photos = rows.drop_duplicates("path").set_index("path")
+    photos = photos[["predicted_class", *numbers, *PLACES, "problem"]].assign(crops=0)
+    good = rows[is_usable(rows)].groupby("path", sort=False)
+    probabilities = combined(good.obj[columns].to_numpy(), good.ngroup().to_numpy(), temperature)
+    found = pd.DataFrame(probabilities, good.size().index, columns)
+    found["predicted_class"] = np.array(class_names, object)[predicted_indices(probabilities)]
+    found = found.assign(probability=probabilities.max(axis=1, initial=0.0), problem="", crops=good.size())
+    photos.loc[found.index, [*found]] = found
+    return rows, photos.reset_index()

@@ -10,6 +10,7 @@ from contextlib import closing, nullcontext, suppress
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import pandas as pd
 
@@ -18,6 +19,7 @@ from marinecv.data.crops import MIN_CONFIDENCE
 from marinecv.data.places import with_places
 from marinecv.data.shards.records import photo_and_box
 from marinecv.data.user_tables import usable
+from marinecv.data.writers import write_csv
 from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.selective import review_sentence
 from marinecv.evaluation.unknown import UNKNOWN, thresholds_of
@@ -31,7 +33,7 @@ from marinecv.workflows.crops import PLACES, crops_of_files, predictions_of_crop
 from marinecv.workflows.folders import resumable
 from marinecv.workflows.outputs import count_lines, outputs_of, read_answers
 from marinecv.workflows.ray_workers import import_ray, ray_workers
-from marinecv.workflows.sources import Paths, as_paths, find_images, open_classifier
+from marinecv.workflows.sources import Paths, find_images, open_classifier
 
 OUTPUTS, TABLE = Path("predictions"), "predictions.csv"  # where nothing else is named
 SHOWN = 3  # classes of a single image on the console
@@ -107,88 +109,56 @@ def predict(
     """
     if output is None and (formats or event_gap):
         raise ValueError("formats= and event_gap= write files beside the table. Name that with output=.")
-    how = {"review": review, "unknown": unknown, "top": top, "formats": formats, "event_gap": event_gap}
-    how |= {"sort_into": sort_into, "deployments": deployments, "timezone": timezone, "project": project, "tta": tta}
-    how |= {"boxes": boxes, "min_confidence": min_confidence, "crops": crops}
-    how |= {"batch_size": batch_size, "limit": limit, "seed": seed, "workers": workers}
-    how |= {"demonstration": demonstration, "log": log or silent}
+    how = {name: value for name, value in locals().items() if name not in ("output", "log")}
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "predictions.csv" if output is None else Path(output)
-        predict_to_csv(run, paths, path, **how, is_kept=output is not None)
+        path = Path(folder, TABLE) if output is None else Path(output)
+        predict_to_csv(**how, output=path, log=log or silent, is_kept=output is not None)
         return read_answers(path)
 
 
-def predict_to_csv(
-    run: str | os.PathLike | Run,
-    paths: Paths,
-    output: str | os.PathLike | None,
-    *,
-    review: bool,
-    unknown: float | None,
-    top: int,
-    formats: str | Sequence[str],
-    event_gap: str | None,
-    sort_into: str | os.PathLike | None,
-    deployments: str | os.PathLike | None,
-    timezone: str | None,
-    project: str | os.PathLike | None,
-    tta: str | None,
-    batch_size: int,
-    limit: int | None,
-    seed: int,
-    workers: str | None,
-    demonstration: bool,
-    boxes: str | os.PathLike | None,
-    min_confidence: float,
-    crops: float | None,
-    log: Log,
-    is_kept: bool = True,
-) -> bool:
-    """Predict as `predict` does, one chunk in memory at a time, resumable if `is_kept`; return whether any was read.
+def predict_to_csv(*, output: Path | None, log: Log, is_kept: bool = True, **arguments) -> bool:
+    """Predict by the arguments of `predict`, one chunk in memory at a time, resumable if `is_kept`.
 
     Without `output` it is `predictions.csv` in the first free folder predictions/RUN-1, or in that of a stopped call.
+    Returns whether any image was read.
     """
-    check_choice((None, "ray"), workers=workers)
-    check_choice((None, "flip"), tta=tta)
-    check_integer(batch_size, "batch_size", 1)
-    check_integer(top, "top", 1)
-    if limit is not None:
-        check_integer(limit, "limit", 1)
-    if workers:
+    how = SimpleNamespace(**arguments)
+    check_choice((None, "ray"), workers=how.workers)
+    check_choice((None, "flip"), tta=how.tta)
+    check_integer(how.batch_size, "batch_size", 1)
+    check_integer(how.top, "top", 1)
+    if how.limit is not None:
+        check_integer(how.limit, "limit", 1)
+    if how.workers:
         import_ray()
-    run = open_classifier(run)
-    if run.demonstration and not demonstration:
+    run = open_classifier(how.run)
+    if run.demonstration and not how.demonstration:
         raise ValueError(f"{run.folder} was trained on drawn pictures. Use real images, or add demonstration=True.")
-    files = find_images(paths, limit, seed)
-    if boxes and unknown is not None:
+    files = find_images(how.paths, how.limit, how.seed)
+    if how.boxes and how.unknown is not None:
         raise ValueError('"unknown" is measured for whole images. Leave out unknown=, or boxes=.')
-    outputs = outputs_of(formats, event_gap, sort_into, deployments, timezone, project, as_paths(paths), len(files))
+    outputs = outputs_of(how, len(files))
     calibration = calibration_of(run, log)
-    rows = crops_of_files(run, files, paths, boxes, min_confidence, crops, log)
-    if rows is not None:
-        files = [Path(path) for path in usable(rows)["path"]]
-    thresholds = None if unknown is None else known_thresholds(run, calibration, unknown)
-    key = key_of(run, files, review, tta, unknown, top) if is_kept else "new"
-    output = output_of(run, key) if output is None else Path(output)
-    photo_output, parts = output.with_name(f"photo_{output.name}"), output.with_name(f"{output.name}.{key}.parts")
-    for path in (output, photo_output) if boxes else (output,):
-        if path.exists():
-            raise ValueError(f"{path} exists and is never overwritten. Name another with output=.")
+    crops = crops_of_files(run, files, how, log)
+    if crops is not None:
+        files = [Path(path) for path in usable(crops)["path"]]
+    thresholds = None if how.unknown is None else known_thresholds(run, calibration, how.unknown)
+    key = key_of(run, files, how.review, how.tta, how.unknown, how.top) if is_kept else "new"
+    output = output or output_of(run, key)
+    parts = output.with_name(f"{output.name}.{key}.parts")
     others = parts / "others.txt"  # the files beside the table that this call has begun
-    outputs.check_new(output, others.read_text(encoding="utf-8") if others.is_file() else "")
-    if tta:
+    outputs.check_new(output, others.read_text(encoding="utf-8").splitlines() if others.is_file() else [])
+    if how.tta:
         meaning = "mean of those of the image and its mirror image, after any calibration"
         log(f"each probability is the {meaning} (tta flip); temperature and sets were measured without")
     chunks = {start: files[start : start + CHUNK] for start in range(0, len(files), CHUNK)}
     missing = {start: chunk for start, chunk in chunks.items() if not (parts / f"{start:09d}.csv").is_file()}
-    answers = (review, thresholds, top, bool(tta))
-    model_arguments = (run.folder.absolute(), calibration, answers, batch_size, len(files), Path.cwd())
-    if workers:
-        texts = texts_on_ray(missing, *model_arguments)
-    else:
-        texts = texts_in_turn(missing, *open_model(*model_arguments))  # before the folder is made
+    answers = how.review, thresholds, bool(how.tta)
+    opening = run.folder.absolute(), Path.cwd(), how.top, calibration, *answers, how.batch_size, len(files)
+    # A model that cannot be opened makes no folder.
+    texts = texts_on_ray(missing, *opening) if how.workers else texts_in_turn(missing, *open_model(*opening))
     parts.mkdir(parents=True, exist_ok=True)
-    write_text(others, "\n".join(path.name for path in outputs.paths(output)))
+    write_text(others, "\n".join(path.name for path in outputs.files(output)))
     done = len(files) - sum(map(len, missing.values()))
     with (
         resumable(parts, go_on="the same command again") if is_kept else nullcontext(),
@@ -203,29 +173,27 @@ def predict_to_csv(
         with whole_file(output) as whole_output:
             counts, flagged = join_parts(sorted(parts.glob("*.csv")), whole_output) if files else (Counter(), 0)
             photos, empty = None, 0
-            if rows is not None:
-                found = read_table(whole_output) if files else None
+            if crops is not None:
+                predicted = read_answers(whole_output) if files else None
                 left = calibration.photo_temperature / calibration.temperature if calibration else 1.0
-                of_crops, photos = predictions_of_crops(rows, found, run.class_names, left)
-                write_text(photo_output, BOM + table_text(photos, float_format="%.6f"))
-                write_text(whole_output, BOM + table_text(of_crops, float_format="%.6f"))
-                photo_counts = Counter(zip(photos["camera"], photos["predicted_class"], strict=True))
-                counts = Counter(zip(of_crops["problem"] != "", of_crops["predicted_class"], strict=True))
-                empty = sum(count for (has_problem, name), count in counts.items() if has_problem and name)
-            if outputs.is_any:
-                outputs.write(run, whole_output, output, as_paths(paths), log, photos, boxes)
+                of_crops, photos = predictions_of_crops(crops, predicted, run.class_names, left)
+                write_csv(output.with_name(f"photo_{output.name}"), photos)
+                write_csv(whole_output, of_crops)
+                counts = counts_of(of_crops)
+                empty = int(((of_crops["problem"] != "") & (of_crops["predicted_class"] != "")).sum())
+            outputs.write(run, whole_output, output, photos, log)
     shutil.rmtree(parts)
     failed = sum(count for (_, name), count in counts.items() if not name)
     predicted = counts.total() - failed - empty
-    for line in count_lines(photo_counts) if boxes else summary_lines(counts, output, run.class_names):
+    for line in count_lines(counts_of(photos)) if how.boxes else summary_lines(counts, output, run.class_names):
         log(line)
-    if unknown is not None:
-        lost = f"at most {unknown:.1%} of known images like the {calibration.n_calibration} calibration images"
+    if how.unknown is not None:
+        lost = f"at most {how.unknown:.1%} of known images like the {calibration.n_calibration} calibration images"
         found = sum(count for (_, name), count in counts.items() if name == UNKNOWN)
         log(f"  {found} of {predicted} are unknown, {lost} among them")
-    if review and calibration and calibration.review:
+    if how.review and calibration and calibration.review:
         log(f"  {review_sentence(flagged, predicted, calibration)}")
-    elif review:
+    elif how.review:
         log("  The column review is empty: which images to look at is not known without calibration images.")
     message = f"{predicted} predicted" + (f", {empty} without an animal" if empty else "")
     message += f", {failed} failed (column problem)" if failed else ""
@@ -235,11 +203,10 @@ def predict_to_csv(
 
 def output_of(run: Run, key: str) -> Path:
     """Return `predictions.csv` in the folder below `predictions` of a stopped call with this key, else in a new one."""
-    name = run.folder.resolve().name
     for parts in sorted(OUTPUTS.glob(f"*/{TABLE}.{key}.parts")):
         if not (parts.parent / TABLE).exists():
             return parts.parent / TABLE
-    return next_folder(OUTPUTS, name) / TABLE
+    return next_folder(OUTPUTS, run.folder.resolve().name) / TABLE
 
 
 def join_parts(parts: list[Path], output: Path) -> tuple[Counter[tuple[str, str]], int]:
@@ -258,10 +225,15 @@ def join_parts(parts: list[Path], output: Path) -> tuple[Counter[tuple[str, str]
             for column in PLACES:
                 rows.insert([*rows].index("exif_time"), column, of_rows[column])
             out.write(table_text(rows.drop(columns="exif_time"), header=not start).encode())
-            counts.update(zip(rows["camera"], rows["predicted_class"], strict=True))
+            counts += counts_of(rows)
             flagged += (rows["review"] != "").sum() if "review" in rows else 0
             start += len(rows)
     return counts, int(flagged)
+
+
+def counts_of(table: pd.DataFrame) -> Counter[tuple[str, str]]:
+    """Return the number of rows by camera and predicted class."""
+    return Counter(zip(table["camera"], table["predicted_class"], strict=True))
 
 
 def known_thresholds(run: Run, calibration: Calibration | None, unknown: float) -> tuple[float, float]:
@@ -328,7 +300,7 @@ def texts_in_turn(chunks: dict[int, list[Path]], read: Callable, text_of: Callab
         following = next(reading, None)
         while following:
             (start, files, pixels_and_reasons), following = following, next(reading, None)
-            yield start, text_of(start, files, *pixels_and_reasons.result())
+            yield start, text_of(files, *pixels_and_reasons.result())
 
 
 def texts_on_ray(chunks: dict[int, list[Path]], *opening) -> Iterator[tuple[int, str]]:

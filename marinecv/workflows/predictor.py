@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -30,31 +29,20 @@ from marinecv.runs import Run
 TEXT_COLUMNS = ("predicted_class", "prediction_set", "review")
 
 
-class Answers(NamedTuple):
-    """What `predict` is to say of each image; `thresholds` are of `unknown_thresholds`, None for no unknown."""
+def chunk_predictor(folder: Path, root: Path, top: int, *how) -> tuple[Callable, Callable]:
+    """Load the model of a run for files below `root`; return functions that read and predict a chunk of them.
 
-    review: bool
-    thresholds: tuple[float, float] | None
-    top: int
-    mirror: bool
-
-
-def chunk_predictor(
-    folder: Path, calibration: Calibration | None, answers: tuple, batch_size: int, total: int, root: Path
-) -> tuple[Callable, Callable]:
-    """Load the model of a run for so many files below `root`; return functions that read and predict a chunk of them.
-
-    `answers` is a tuple of `Answers`. The first gives what `read_pixels` does; the second a table as CSV, from start
-    and files of the chunk and that.
+    The first gives what `read_pixels` does; the second a table as CSV, from the files of the chunk and that, with `top`
+    classes. `how` is as of `batch_predictor`.
     """
-    run, answers = Run(folder), Answers(*answers)
-    predict_batch = batch_predictor(run, calibration, answers, batch_size, total)
+    run = Run(folder)
+    predict_batch = batch_predictor(run, *how)
 
     def read(files: list[Path]) -> tuple[np.ndarray, dict[int, str]]:
         return read_pixels([str(root / file) for file in files], run.spec)
 
-    def text_of(start: int, files: list[Path], pixels: np.ndarray, reasons: dict[int, str]) -> str:
-        rows = rows_of_files(predict_batch, files, pixels, reasons, run.class_names, answers.top)
+    def text_of(files: list[Path], pixels: np.ndarray, reasons: dict[int, str]) -> str:
+        rows = rows_of_files(predict_batch, files, pixels, reasons, run.class_names, top)
         digits = "%.9g" if any(photo_and_box(file)[1] for file in files) else "%.6f"  # photographs are computed of them
         return table_text(rows, float_format=digits)
 
@@ -92,14 +80,23 @@ def exif_times(files: list[Path]) -> list[str]:
 
 
 def batch_predictor(
-    run: Run, calibration: Calibration | None, answers: Answers, batch_size: int, total: int
+    run: Run,
+    calibration: Calibration | None,
+    review: bool,
+    thresholds: tuple[float, float] | None,
+    mirror: bool,
+    batch_size: int,
+    total: int,
 ) -> Callable[[np.ndarray], tuple[np.ndarray, dict]]:
-    """Return a function of pixels: probabilities, and further columns by name."""
-    model, review, mirror = run.load_model(), answers.review, answers.mirror
+    """Return a function of pixels, for so many in all: probabilities, and further columns by name.
+
+    `thresholds` are of `unknown_thresholds`, None for no unknown; with `mirror` mirror images count, too.
+    """
+    model = run.load_model()
     check_inputs(model)
     rules = calibration.review if review and calibration else None
     by_distance = rules is not None and rules.distance is not None
-    by_distance |= answers.thresholds is not None and calibration.held_out.distance is not None
+    by_distance |= thresholds is not None and calibration.held_out.distance is not None
     fitted = embeddings_of(run, calibration) if by_distance else None
     model, count = flat(model), len(run.class_names)
     output = model.outputs[0]
@@ -123,8 +120,8 @@ def batch_predictor(
         confidence, to_train = probabilities.max(axis=1), np.zeros(len(pixels))
         if by_distance:
             to_train = distances(embeddings, fitted)
-        if answers.thresholds:
-            columns["is_unknown"] = is_unknown(confidence, to_train, answers.thresholds)
+        if thresholds:
+            columns["is_unknown"] = is_unknown(confidence, to_train, thresholds)
         if review and not rules:
             columns |= {"doubt": np.full(len(pixels), np.nan), "review": [""] * len(pixels)}
         elif review:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.annotations import read_json
-from marinecv.data.writers import probability_columns
 from marinecv.files.atomic import write_text
 
 DETECTIONS = {"1": "animal", "2": "person", "3": "vehicle"}
@@ -34,7 +33,7 @@ def write_megadetector(
     """
     clash = [name for name in class_names if name.casefold() in DETECTIONS.values()]
     names = {str(number): f"{name} (class)" if name in clash else name for number, name in enumerate(class_names)}
-    probabilities = table[probability_columns(class_names)].to_numpy(float)
+    probabilities = table[[f"p_{name}" for name in class_names]].to_numpy(float)
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :MOST_CLASSES]
     pairs = [
         [[str(number), round(float(row[number]), 4)] for number in order]

@@ -22,8 +22,8 @@ def check_xlsx(rows: int) -> None:
         raise ValueError(f"{rows:,} rows and a header do not fit: Excel ends at {MAX_ROWS:,}. Write a CSV instead.")
 
 
-def write_xlsx(path: Path, table: pd.DataFrame) -> list[str]:
-    """Write a table with a header that stays in view; return no sentences.
+def write_xlsx(path: Path, table: pd.DataFrame) -> None:
+    """Write a table with a header that stays in view.
 
     `taken_at` becomes a date with the offset, where one is stated, in `utc_offset`: Excel has no time zones. Numbers
     are numbers, all else is text, with an apostrophe before what a spreadsheet would run as a formula.
@@ -46,7 +46,6 @@ def write_xlsx(path: Path, table: pd.DataFrame) -> list[str]:
         sheet.append([_cell(name, value) for name, value in zip(table, row, strict=True)])
     with whole_file(path) as temporary:
         workbook.save(temporary)
-    return []
 
 
 def _cell(name: str, value: object) -> object:
