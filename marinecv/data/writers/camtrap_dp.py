@@ -28,7 +28,8 @@ PATTERNS = {
 }
 ObservationType = Literal["animal", "human", "vehicle", "blank", "unknown", "unclassified"]
 TYPES = {EMPTY_CLASS: "blank", "blank": "blank", "person": "human", "human": "human", "vehicle": "vehicle"}
-TYPES |= {"unknown": "unknown"}
+TYPES |= {"unknown": "unknown", "": "unclassified"}  # any other class is an animal
+BBOX = dict(zip(BOX_COLUMNS, ("bboxX", "bboxY", "bboxWidth", "bboxHeight"), strict=True))
 TEMPLATE = """deployments=, a CSV with a row for each time that a camera stood at a place, such as
     deploymentID,cameraID,latitude,longitude,deploymentStart,deploymentEnd
     ridge-1,cam1,46.2044,7.1012,2025-04-01T10:00:00,2025-05-01T09:30:00
@@ -48,7 +49,7 @@ project=, a TOML file such as
     hikers = "human\""""
 
 
-class Contributor(Struct, frozen=True, forbid_unknown_fields=True):
+class Contributor(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A person or an organization behind a package."""
 
     title: str
@@ -104,9 +105,9 @@ def read_metadata(deployments: Path | None, timezone: str | None, project: Path 
     table = read_table(deployments)
     check_columns(table, ("deploymentID", "latitude", "longitude", "deploymentStart", "deploymentEnd"), deployments)
     for name, of_day in (("deploymentStart", "T00:00:00"), ("deploymentEnd", "T23:59:59")):
-        days = table[name].str.fullmatch(r"\d{4}-\d\d-\d\d")
-        table[name] = [_stamp(text + of_day * is_day, timezone) for text, is_day in zip(table[name], days, strict=True)]
-    table = _in_form("deployments", table.to_dict("records"))
+        times = table[name].str.replace(r"^(\d{4}-\d\d-\d\d)$", rf"\1{of_day}", regex=True)
+        table[name] = [_stamp(time, timezone) for time in times]
+    table = _in_form("deployments", table)
     check_table("deployments", table, deployments)
     return Metadata(table, timezone, found)
 
@@ -123,90 +124,89 @@ def write_camtrap_dp(folder: Path, table: pd.DataFrame, metadata: Metadata, clas
     sentences = [f"{folder.name}: {count} of {len(table)} rows left out: {reason}" for reason, count in reasons.items()]
     if rows.empty:
         raise ValueError(f"No image can be listed in {folder}. {'; '.join(sentences)}. Correct the deployments.")
-    has_events, has_boxes = "event_id" in rows, {*BOX_COLUMNS} <= {*rows}
-    keys = ["deploymentID", "event_id" if has_events else "file"]
-    events = rows.groupby(keys)["timestamp"]
-    rows = rows.assign(eventStart=events.transform(min), eventEnd=events.transform(max))
+    keys = ["deploymentID", "event_id" if "event_id" in rows else "file"]
+    times = rows.groupby(keys)["timestamp"]
+    rows = rows.assign(eventID=rows.get("event_id", ""), eventStart=times.transform(min), eventEnd=times.transform(max))
     media = rows.drop_duplicates("file")
-    media = media.assign(mediaID=media["file"], filePath=media["file"], filePublic=str(project.file_public).lower())
-    media["fileName"] = media["file"].str.rpartition("/")[2]
-    media["fileMediatype"] = [mimetypes.guess_type(name)[0] or "image/unknown" for name in media["file"]]
+    media = media.assign(
+        mediaID=media["file"],
+        filePath=media["file"],
+        filePublic=str(project.file_public).lower(),
+        fileName=media["file"].str.rpartition("/")[2],
+        fileMediatype=[mimetypes.guess_type(name)[0] or "image/unknown" for name in media["file"]],
+    )
+    observations = rows.rename(columns=BBOX).assign(
+        observationID=[f"o{number}" for number in range(1, len(rows) + 1)],
+        mediaID=rows["file"],
+        observationLevel="media",
+        classificationProbability=rows["probability"].map("{:.6f}".format, na_action="ignore"),
+    )
+    if "event_id" in rows:
+        seen = rows[rows["predicted_class"] != ""].groupby([*keys, "predicted_class"])
+        events = seen[["eventID", "eventStart", "eventEnd"]].first()
+        if BOX_COLUMNS[0] in rows:
+            counts = seen["file"].agg(lambda files: files.value_counts().max()).astype(object)
+            events["count"] = counts.mask([_type(name, project) == "blank" for *_, name in counts.index])
+        events["observationID"] = ["/".join(key) for key in events.index]
+        observations = pd.concat([observations, events.reset_index().assign(observationLevel="event")])
+    names = observations["predicted_class"]
+    observations["observationType"] = [_type(name, project) for name in names]
+    observations["scientificName"] = names.map(project.scientific_names)
     machine = {"classificationMethod": "machine", "classifiedBy": classifier, "classificationTimestamp": created}
-    observations = []
-    for number, row in enumerate(rows.to_dict("records"), 1):
-        found = {name: row[name] for name in ("deploymentID", "eventStart", "eventEnd")}
-        found |= {"observationID": f"o{number}", "mediaID": row["file"], "observationLevel": "media"}
-        found |= {"eventID": row["event_id"] if has_events else "", "observationType": "unclassified"}
-        if row["predicted_class"]:
-            found |= _named(row["predicted_class"], project) | machine
-            if not pd.isna(row["probability"]):  # of an image without an animal
-                found["classificationProbability"] = f"{float(row['probability']):.6f}"
-        if has_boxes and not pd.isna(row[BOX_COLUMNS[0]]):
-            found |= dict(zip(("bboxX", "bboxY", "bboxWidth", "bboxHeight"), map(row.get, BOX_COLUMNS), strict=True))
-        observations.append(found)
-    if has_events:
-        classes = rows[rows["predicted_class"] != ""].groupby([*keys, "predicted_class"])
-        for (deployment, event, name), seen in classes:
-            found = {"observationID": f"{deployment}/{event}/{name}", "deploymentID": deployment, "eventID": event}
-            found |= seen[["eventStart", "eventEnd"]].iloc[0].to_dict() | {"observationLevel": "event"}
-            found |= _named(name, project) | machine
-            if has_boxes and found["observationType"] != "blank":
-                found["count"] = seen["file"].value_counts().max()
-            observations.append(found)
-    deployments = metadata.deployments
-    tables = {"deployments": deployments, "media": media.to_dict("records"), "observations": observations}
+    observations.loc[names != "", [*machine]] = [*machine.values()]
+    tables = {"deployments": metadata.deployments, "media": media, "observations": observations}
     with replaced_folder(folder) as new:
         for name, content in tables.items():
-            content = content if name == "deployments" else _in_form(name, content)
+            content = _in_form(name, content)
             check_table(name, content, folder / f"{name}.csv")
             write_text(new / f"{name}.csv", content.to_csv(index=False, lineterminator="\n"))
-        names = sorted({found["scientificName"] for found in observations if found.get("scientificName")})
-        package = {"profile": f"{SCHEMAS}camtrap-dp-profile.json", "name": project.name, "created": created}
-        package |= to_builtins({"contributors": project.contributors, "licenses": project.licenses})
-        package = {name: value for name, value in package.items() if value}
-        package["project"] = {
-            "title": project.title,
-            "samplingDesign": project.sampling_design,
-            "captureMethod": project.capture_method,
-            "individualAnimals": project.individual_animals,
-            "observationLevel": ["media", "event"][: 1 + has_events],
-        }
-        package["spatial"] = _extent(deployments)
-        days = deployments["deploymentStart"].str[:10].min(), deployments["deploymentEnd"].str[:10].max()
-        package["temporal"] = dict(zip(("start", "end"), days, strict=True))
-        package["taxonomic"] = [{"scientificName": name} for name in names]
-        package["resources"] = [
+        write_json(new / "datapackage.json", _package(metadata, observations, created))
+    return sentences
+
+
+def _package(metadata: Metadata, observations: pd.DataFrame, created: str) -> dict:
+    """Return what `datapackage.json` says of a package."""
+    given, deployments = to_builtins(metadata.project), metadata.deployments
+    start, end = deployments["deploymentStart"].str[:10].min(), deployments["deploymentEnd"].str[:10].max()
+    project = {name: given[name] for name in ("title", "samplingDesign", "captureMethod", "individualAnimals")}
+    return {
+        "profile": f"{SCHEMAS}camtrap-dp-profile.json",
+        "created": created,
+        **{name: given[name] for name in ("name", "contributors", "licenses") if given[name]},
+        "project": project | {"observationLevel": [*observations["observationLevel"].unique()]},
+        "spatial": _extent(deployments),
+        "temporal": {"start": start, "end": end},
+        "taxonomic": [{"scientificName": name} for name in sorted(observations["scientificName"].dropna().unique())],
+        "resources": [
             {"name": name, "path": f"{name}.csv", "profile": "tabular-data-resource", "format": "csv"}
             | {"mediatype": "text/csv", "encoding": "utf-8", "schema": f"{SCHEMAS}{name}-table-schema.json"}
-            for name in tables
-        ]
-        write_json(new / "datapackage.json", package)
-    return sentences
+            for name in FIELDS["table"].unique()
+        ],
+    }
 
 
 def check_table(name: str, table: pd.DataFrame, where: object) -> None:
     """Raise ValueError for the first cell of a table of the standard that breaks a rule of `FIELDS`."""
     for field in FIELDS[FIELDS["table"] == name].to_dict("records"):
-        column = table[field["field"]]
-        if field["kind"] == "unique" and column.duplicated().any():
+        column, kind, values = table[field["field"]], field["kind"], field["values"].split("|")
+        if kind == "unique" and column.duplicated().any():
             twice = column[column.duplicated()].iloc[0]
             raise ValueError(f"{where} has {twice!r} twice as {field['field']}. Rename one.")
+        low, high = (float(field[bound] or "nan") for bound in ("minimum", "maximum"))
         for cell in column.unique():
-            is_right = bool(re.fullmatch(PATTERNS.get(field["kind"], r"[\s\S]*"), cell))
-            is_right &= not field["values"] or cell in field["values"].split("|")
-            if is_right and (bounds := [field[bound] for bound in ("minimum", "maximum")]) != ["", ""]:
-                low, high = (float(bound or f"{sign}inf") for sign, bound in zip("-+", bounds, strict=True))
-                is_right = low <= float(cell or "nan") <= high
+            is_right = bool(re.fullmatch(PATTERNS.get(kind, r"[\s\S]*"), cell)) and (values == [""] or cell in values)
+            if is_right and kind in ("integer", "number"):
+                is_right = not (float(cell) < low or float(cell) > high)  # nan is no bound
             if not (is_right if cell else field["required"] == "0"):
                 bounds = f"{field['minimum']} to {field['maximum']}" if field["minimum"] else ""
-                expected = " ".join(filter(None, (field["kind"], field["values"].replace("|", ", "), bounds)))
+                expected = " ".join(filter(None, (kind, ", ".join(values), bounds)))
                 raise ValueError(f"{where} has {cell!r} as {field['field']}. Expected {expected}. Correct it.")
 
 
-def _in_form(name: str, records: list[dict]) -> pd.DataFrame:
+def _in_form(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """Return a table with all columns of the standard in order, as text."""
-    columns = FIELDS["field"][FIELDS["table"] == name].tolist()
-    return pd.DataFrame(records, columns=columns, dtype=object).fillna("").astype(str)
+    table = table.reindex(columns=FIELDS["field"][FIELDS["table"] == name]).astype(object)
+    return table.where(table.notna(), "").astype(str)
 
 
 def _stamp(text: str, timezone: str) -> str:
@@ -216,30 +216,29 @@ def _stamp(text: str, timezone: str) -> str:
 
 def _with_deployments(table: pd.DataFrame, metadata: Metadata) -> tuple[pd.DataFrame, Counter]:
     """Return the rows that can be listed, with `timestamp` and `deploymentID`, and the number of others by reason."""
-    by_camera, reasons, found = defaultdict(list), Counter(), []
+    by_camera, reasons, names = defaultdict(list), Counter(), []
     for row in metadata.deployments.to_dict("records"):
         camera = row["cameraID"] or row["locationID"] or row["deploymentID"]
         times = (datetime.fromisoformat(row[name]) for name in ("deploymentStart", "deploymentEnd"))
         by_camera[camera].append((*times, row["deploymentID"]))
-    for file, camera, taken_at in zip(table["file"], table["camera"], table["taken_at"], strict=True):
-        stamp, deployments = _stamp(taken_at, metadata.timezone), []
-        if stamp and re.fullmatch(PATTERNS["path"], file):
-            time = datetime.fromisoformat(stamp)
-            deployments = [name for start, end, name in by_camera.get(camera, ()) if start <= time <= end]
-        if len(deployments) > 1:
-            raise ValueError(f"{file} lies in the deployments {' and '.join(deployments)}. Part the times of {camera}.")
-        reason = "no time" if not stamp else f"no deployment of camera {camera or '(unknown)'} at their time"
-        reason = reason if re.fullmatch(PATTERNS["path"], file) else 'a file name with ".." or a dot in front'
-        reasons.update([] if deployments else [reason])
-        found.append((stamp, *deployments) if deployments else ("", ""))
-    rows = table.assign(**dict(zip(("timestamp", "deploymentID"), zip(*found, strict=True), strict=True)))
+    stamps = [_stamp(taken_at, metadata.timezone) for taken_at in table["taken_at"]]
+    for file, camera, stamp in zip(table["file"], table["camera"], stamps, strict=True):
+        found, reason = [], 'a file name with ".." or a dot in front'
+        if re.fullmatch(PATTERNS["path"], file):
+            reason = f"no deployment of camera {camera or '(unknown)'} at their time" if stamp else "no time"
+            spans = by_camera[camera] if stamp else []
+            found = [name for start, end, name in spans if start <= datetime.fromisoformat(stamp) <= end]
+        if len(found) > 1:
+            raise ValueError(f"{file} lies in the deployments {' and '.join(found)}. Part the times of {camera}.")
+        reasons.update([] if found else [reason])
+        names.append("".join(found))
+    rows = table.assign(timestamp=stamps, deploymentID=names)
     return rows[rows["deploymentID"] != ""], reasons
 
 
-def _named(class_name: str, project: Project) -> dict[str, str]:
-    """Return type and scientific name of the observation of a class."""
-    kind = project.observation_types.get(class_name) or TYPES.get(class_name.casefold(), "animal")
-    return {"observationType": kind, "scientificName": project.scientific_names.get(class_name, "")}
+def _type(class_name: str, project: Project) -> str:
+    """Return the type of the observation of a class."""
+    return project.observation_types.get(class_name) or TYPES.get(class_name.casefold(), "animal")
 
 
 def _extent(deployments: pd.DataFrame) -> dict:
