@@ -31,12 +31,11 @@ def times_in_names(stems: Sequence[str]) -> list[str]:
 
     All are "" where the six digits after a date are a counter.
     """
+    if not are_times(stems):
+        return [""] * len(stems)
     stamps = [{match[0] for match in STAMP.finditer(stem)} for stem in stems]
     times = [parse_stamp(found.pop()) if len(found) == 1 else None for found in stamps]
-    return [
-        time.replace(tzinfo=None).isoformat() if time else ""
-        for time in (times if are_times(stems) else [None] * len(stems))
-    ]
+    return [time.replace(tzinfo=None).isoformat() if time else "" for time in times]
 
 
 def blank_dates(stems: Sequence[str]) -> list[str]:
@@ -45,9 +44,7 @@ def blank_dates(stems: Sequence[str]) -> list[str]:
     Six digits after a date are a counter, and stay, if they are no time of day in more than one name of 20.
     """
     for form in (STAMP, _DATE) if are_times(stems) else (_DATE,):
-        stems = [
-            form.sub(lambda found: found[0] if not parse_stamp(found[0]) else " " * len(found[0]), s) for s in stems
-        ]
+        stems = [form.sub(lambda m: " " * len(m[0]) if parse_stamp(m[0]) else m[0], stem) for stem in stems]
     return list(stems)
 
 

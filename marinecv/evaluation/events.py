@@ -48,26 +48,25 @@ def events_of(table: pd.DataFrame, gap: str = "30m") -> pd.DataFrame:
     Raises:
         ValueError: the gap is none, or a column is missing.
     """
-    numbers, table = event_numbers(table, gap).to_numpy(), as_table(table).reset_index(drop=True)
-    image, label = image_column(table), "predicted_class" if "predicted_class" in table else "class_name"
-    columns = {"camera": "camera", "taken_at": "taken_at", "image": image, "label": label}
-    rows = pd.DataFrame({new: as_table(table, (old,))[old] for new, old in columns.items()}).assign(event=numbers)
-    rows = rows[numbers >= 0].assign(time=rows["taken_at"].str[:19]).sort_values(["event", "time"], kind="stable")
+    numbers, label = event_numbers(table, gap), "predicted_class" if "predicted_class" in table else "class_name"
+    rows = as_table(table, (label,))[["camera", "taken_at", label]].set_axis(["camera", "taken_at", "class"], axis=1)
+    rows = rows.assign(image=_image_names(table), event=numbers, time=rows["taken_at"].str[:19])
+    rows = rows[rows["event"] >= 0].sort_values(["event", "time"], kind="stable")
     times = {"first": ("taken_at", "first"), "last": ("taken_at", "last")}
     bounds = rows.groupby("event").agg(camera=("camera", "first"), **times)
-    seen = rows[rows["label"] != ""].groupby(["event", "label", "image"], sort=True).size()
-    found = seen.groupby(level=["event", "label"]).agg(["max", "size"]).reset_index().join(bounds, on="event")
-    found["count"] = found["max"].mask(found["label"] == EMPTY_CLASS, 0)
-    found = found.assign(event_id="e" + (found["event"] + 1).astype(str), event_gap=gap)
-    return found.rename(columns={"label": "class", "size": "images"})[EVENT_COLUMNS]
+    seen = rows[rows["class"] != ""].groupby(["event", "class", "image"]).size()
+    found = seen.groupby(["event", "class"]).agg(count="max", images="size").reset_index().join(bounds, on="event")
+    found["count"] = found["count"].mask(found["class"] == EMPTY_CLASS, 0)
+    return found.assign(event_id="e" + (found["event"] + 1).astype(str), event_gap=gap)[EVENT_COLUMNS]
 
 
 def event_numbers(table: pd.DataFrame, gap: str) -> pd.Series:
     """Return the number of the event of each row, from 0; -1 without camera or time. As of `events_of`."""
-    pause, table = parse_gap(gap), as_table(table, ("camera", "taken_at"), text=("camera", "taken_at"))
+    pause, table = parse_gap(gap), as_table(table, ("camera", "taken_at"))
     times = pd.to_datetime(table["taken_at"].str[:19], format="%Y-%m-%dT%H:%M:%S", errors="coerce")
     rows = pd.DataFrame({"camera": [*table["camera"]], "time": [*times], "row": range(len(table))})
-    order = [[int(part) if at % 2 else part for at, part in enumerate(re.split(r"(\d+)", n))] for n in _names(table)]
+    names = _image_names(table)
+    order = [[int(part) if at % 2 else part for at, part in enumerate(re.split(r"(\d+)", name))] for name in names]
     rows = rows.iloc[sorted(range(len(rows)), key=order.__getitem__)]
     rows = rows[(rows["camera"] != "") & rows["time"].notna()]
     is_back = rows.groupby("camera")["time"].diff() < -pause
@@ -82,16 +81,15 @@ def event_numbers(table: pd.DataFrame, gap: str) -> pd.Series:
     return numbers.set_axis(table.index)
 
 
-def image_column(table: pd.DataFrame) -> str:
-    """Return the column that names the image of each row; ValueError where there is none."""
-    names = ("file", "image_id", "path")
-    as_table(table, () if {*names} & {*table} else names[:1])
-    return next(name for name in names if name in table)
+def _image_names(table: pd.DataFrame) -> pd.Series:
+    """Return the name of the image of each row; ValueError where there is none."""
+    column = next((name for name in ("file", "image_id", "path") if name in table), "file")
+    return as_table(table, (column,))[column].astype(str)
 
 
 def events_sentence(table: pd.DataFrame, numbers: pd.Series, gap: str) -> str:
     """Return a sentence on the number of events, on rows that are in none, and on those of a wrong clock."""
-    absent, wrong = (numbers < 0).sum(), clock_problems(table.assign(image_id=_names(table)))
+    absent, wrong = (numbers < 0).sum(), clock_problems(table.assign(image_id=_image_names(table)))
     wrong = wrong[(wrong != "") & (numbers >= 0)]
     text = f"{numbers.max() + 1 if len(numbers) else 0} events (pauses of {gap} at most)"
     text += f"; {absent} of {len(numbers)} images without camera or time are in none" if absent else ""
@@ -107,7 +105,7 @@ def event_accuracy(
     The class of an event is the one with the largest mean probability over its images. Events that show several true
     classes are counted, not scored. None without any event to score.
     """
-    places = as_table(catalog, optional={"camera": "", "taken_at": ""}, text=("camera", "taken_at"))
+    places = as_table(catalog, optional={"camera": "", "taken_at": ""})
     places = places.drop_duplicates("image_id").set_index("image_id")[["camera", "taken_at"]]
     table = predictions.drop(columns=["camera", "taken_at"], errors="ignore").join(places, on="image_id")
     numbers = event_numbers(table, gap)
@@ -123,7 +121,3 @@ def event_accuracy(
     mixed = f"; {(~is_single).sum()} of several true classes are not scored" if not is_single.all() else ""
     text = f"accuracy by event {metric['value']:.3f} ({interval_text(metric)}, n={metric['n']})"
     return metric, f"{text}; {sentence}{mixed}"
-
-
-def _names(table: pd.DataFrame) -> pd.Series:
-    return table[image_column(table)].astype(str)

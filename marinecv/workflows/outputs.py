@@ -1,7 +1,7 @@
 """What `predict` makes of its table: counts, files for other programs, events and class folders."""
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,17 +125,12 @@ def count_lines(counts: Counter[tuple[str, str]]) -> list[str]:
 
     `counts` has the number of images by camera, "" where unknown, and class.
     """
-    classes, cameras = Counter(), {}
-    for (camera, class_name), count in counts.items():
-        classes[class_name] += count
-        cameras.setdefault(camera, Counter())[class_name] += count
-    lines = [f"  {count:>7,}  {name}" for name, count in _ordered(classes)]
-    if any(cameras):
-        for camera in sorted(cameras):
-            counted = ", ".join(f"{name} {count:,}" for name, count in _ordered(cameras[camera]))
-            lines.append(f"  {camera or 'camera unknown'}: {counted}")
+    classes, cameras = Counter(), defaultdict(Counter)
+    for (camera, name), count in sorted(counts.items(), key=lambda item: item[0][::-1]):  # equal counts by name
+        classes[name] += count
+        cameras[camera][name] += count
+    lines = [f"  {count:>7,}  {name}" for name, count in classes.most_common()]
+    for camera in sorted(cameras) if any(cameras) else ():
+        counted = ", ".join(f"{name} {count:,}" for name, count in cameras[camera].most_common())
+        lines.append(f"  {camera or 'camera unknown'}: {counted}")
     return lines[:MOST_LINES] + [f"  and {len(lines) - MOST_LINES} lines more"] * (len(lines) > MOST_LINES)
-
-
-def _ordered(counts: Counter) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -56,8 +56,7 @@ def sort_into(folder: Path, table: pd.DataFrame, log: Log) -> None:
         made.parent.mkdir(exist_ok=True)
         if not _is_unchanged(made, row):
             copies += _link_or_copy(Path(row.source).resolve(), made)
-    ways = [HARD_LINKS] if copies < len(plan) else []
-    ways += [f"{copies} copies, where the file system has no links"] if copies else []
+    ways = [HARD_LINKS] * (copies < len(plan)) + [f"{copies} copies, where the file system has no links"] * (copies > 0)
     log(f"{folder}: {len(plan)} images by class ({'; '.join(ways)})")
     log(f"  `marinecv data undo-sort {folder / UNDO}` removes them again")
 

@@ -1,7 +1,6 @@
 """Write MegaDetector's batch output (JSON 1.6) with classifications: for Timelapse, AddaxAI and its own tools."""
 
 import json
-import re
 from os import PathLike
 from pathlib import Path, PureWindowsPath
 
@@ -14,7 +13,6 @@ from marinecv.files.atomic import write_text
 DETECTIONS = {"1": "animal", "2": "person", "3": "vehicle"}
 WHOLE_IMAGE = [0.0, 0.0, 1.0, 1.0]
 MOST_CLASSES = 5  # of a detection, by custom
-_PLACE = re.compile(r"images\[(\d+)\]\.detections\[(\d+)\]$")  # in the `source` of a box
 
 
 def write_megadetector(
@@ -35,21 +33,19 @@ def write_megadetector(
     names = {str(number): f"{name} (class)" if name in clash else name for number, name in enumerate(class_names)}
     probabilities = table[[f"p_{name}" for name in class_names]].to_numpy(float)
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :MOST_CLASSES]
-    pairs = [
-        [[str(number), round(float(row[number]), 4)] for number in order]
-        for row, order in zip(probabilities, best, strict=True)
-    ]
     is_named = table["predicted_class"].isin(class_names) & (table["problem"] == "")
+    found = [
+        {"classifications": [[str(number), round(float(row[number]), 4)] for number in order]} if named else {}
+        for row, order, named in zip(probabilities, best, is_named, strict=True)
+    ]
     if detections:
-        content = _classified(read_json(Path(detections)), table, is_named, pairs)
-        how = "boxes of a detector"
+        content, how = _classified(read_json(Path(detections)), table, found), "boxes of a detector"
     else:
-        images = []
-        for index, row in enumerate(table[["file", "problem"]].itertuples(index=False)):
-            whole = {"category": "1", "conf": 1.0, "bbox": WHOLE_IMAGE}
-            whole |= {"classifications": pairs[index]} if is_named.iloc[index] else {}
-            failed = {"detections": None, "failure": row.problem}
-            images.append({"file": row.file} | (failed if row.problem else {"detections": [whole]}))
+        whole = {"category": "1", "conf": 1.0, "bbox": WHOLE_IMAGE}
+        images = [
+            {"file": file} | ({"detections": None, "failure": problem} if problem else {"detections": [whole | each]})
+            for file, problem, each in zip(table["file"], table["problem"], found, strict=True)
+        ]
         content = {"info": {"detector": "see classifier"}, "detection_categories": DETECTIONS, "images": images}
         how = "whole images: each has one detection, 0,0,1,1 of category 1, conf 1.0"
     info = content["info"] | {"format_version": "1.6", "classifier": f"{classifier}; {how}"}
@@ -59,20 +55,18 @@ def write_megadetector(
     return [f"{renamed}, as detections have those names."] if clash else []
 
 
-def _classified(content: dict, table: pd.DataFrame, is_named: pd.Series, pairs: list) -> dict:
+def _classified(content: dict, table: pd.DataFrame, found: list[dict]) -> dict:
     """Return the content of a file of detections with the classifications of a table in place of its own."""
-    files, at_row = {*table["file"]}, {}
-    for row, source in enumerate(table["detection"]):
-        if match := _PLACE.search(source):
-            at_row[tuple(map(int, match.groups()))] = row
+    files = {*table["file"]}
+    at_row = {source.rpartition(":")[2]: row for row, source in enumerate(table["detection"]) if source}
     for number, image in enumerate(content["images"]):
-        rows = [at_row.get((number, index)) for index in range(len(image.get("detections") or ()))]
-        for row, detection in zip(rows, image.get("detections") or (), strict=True):
+        image["file"] = _relative(str(image.get("file")), files)
+        for index, detection in enumerate(image.get("detections") or ()):
             detection.pop("classifications", None)
-            if row is not None and is_named.iloc[row]:
-                detection["classifications"] = pairs[row]
-        of_rows = [table["file"].iloc[row] for row in rows if row is not None]
-        image["file"] = of_rows[0] if of_rows else _relative(str(image.get("file")), files)
+            row = at_row.get(f"images[{number}].detections[{index}]")
+            if row is not None:
+                detection.update(found[row])
+                image["file"] = table["file"].iloc[row]
     content.pop("classification_category_descriptions", None)
     return content | {"info": content["info"] if isinstance(content.get("info"), dict) else {}}
 
