@@ -66,7 +66,7 @@ def measure(run: mcv.Run, unknown: pd.DataFrame, fraction: float) -> list[dict]:
     known = catalog[(catalog["split"] == "test") & (catalog["problem"] == "")]
     held_out = run.calibration.held_out
     scores = [image_scores(run, rows) for rows in (known, unknown)]
-    thresholds, values = thresholds_of(run.calibration, fraction, run.folder), {}
+    thresholds, values = thresholds_of(run, run.calibration, fraction), {}
     for name, index in (("probability", 0), ("distance", 1), ("both", None)):
         of_groups = [combined(each, held_out) if index is None else (-each[0], each[1])[index] for each in scores]
         values[f"auroc {name}"] = estimate(auroc, *of_groups)

@@ -1,5 +1,7 @@
 """Thresholds for "unknown" lose at most the fraction of known images that was asked for."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -29,4 +31,6 @@ def test_too_few_images_or_none_are_refused():
     with pytest.raises(ValueError, match="unknown=0.05 needs 19 calibration images or more; the run has 18"):
         unknown_thresholds(np.full(18, 0.5), None, 0.05)
     with pytest.raises(ValueError, match="needs calibration images, and runs/a-1 has none: it has no calibration.json"):
-        thresholds_of(None, 0.05, "runs/a-1")
+        thresholds_of(SimpleNamespace(folder="runs/a-1", class_names=("fox",)), None, 0.05)
+    with pytest.raises(ValueError, match='has a class "unknown" of its own'):
+        thresholds_of(SimpleNamespace(folder="runs/a-1", class_names=("unknown",)), None, 0.05)

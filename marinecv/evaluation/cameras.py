@@ -44,10 +44,9 @@ def camera_metrics(table: pd.DataFrame) -> dict:
 def camera_sentence(table: pd.DataFrame) -> str:
     """Return a sentence on `camera_metrics`."""
     m = camera_metrics(table)
-    known = m["low"] is not None
-    interval = f" (95% CI {m['low']:.2f} to {m['high']:.2f})" if known else ""
-    expected = f"the next camera is expected between {m['next_low']:.2f} and {m['next_high']:.2f}" if known else ""
-    return (
-        f"On {m['cameras']} cameras that training never saw: {m['value']:.2f} on average{interval}, {m['pooled']:.2f} "
-        f"over all {m['n']:,} images; {expected or f'from fewer than {MIN_GROUPS} cameras: no interval'}."
-    )
+    interval, expected = "", f"from fewer than {MIN_GROUPS} cameras: no interval"
+    if m["low"] is not None:
+        interval = f" (95% CI {m['low']:.2f} to {m['high']:.2f})"
+        expected = f"the next camera is expected between {m['next_low']:.2f} and {m['next_high']:.2f}"
+    average = f"On {m['cameras']} cameras that training never saw: {m['value']:.2f} on average{interval}"
+    return f"{average}, {m['pooled']:.2f} over all {m['n']:,} images; {expected}."

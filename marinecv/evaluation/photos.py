@@ -43,10 +43,9 @@ def photo_table(predictions: pd.DataFrame, temperature: float = 1.0) -> pd.DataF
     photos = predictions.drop_duplicates(["photo", "split"])
     numbers = predictions.groupby(["photo", "split"], sort=False).ngroup().to_numpy()
     true_classes = photos["photo_class"].where(photos["photo_class"].isin(names), "")
-    crops = pd.DataFrame({"crops": np.bincount(numbers)})
     probabilities = combined(probabilities_of_table(predictions), numbers, temperature)
-    keys = (column.tolist() for column in (photos["photo"], photos["split"], true_classes))
-    return make_table(*keys, probabilities, names, crops)
+    crops = pd.DataFrame({"crops": np.bincount(numbers)})
+    return make_table(photos["photo"], photos["split"], true_classes, probabilities, names, crops)
 
 
 def metrics_of(predictions: pd.DataFrame, groups: Groups = None) -> dict:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from marinecv.run_records import Calibration
+from marinecv.runs import Run
 
 UNKNOWN = "unknown"
 
@@ -44,12 +45,19 @@ def is_unknown(confidence: np.ndarray, distance: np.ndarray, thresholds: tuple[f
     return (confidence < thresholds[0]) | (distance > thresholds[1])
 
 
-def thresholds_of(calibration: Calibration | None, fraction: float, folder: object) -> tuple[float, float]:
-    """Return `unknown_thresholds` on the calibration images of a run; ValueError where it has none."""
+def thresholds_of(run: Run, calibration: Calibration | None, fraction: float) -> tuple[float, float]:
+    """Return `unknown_thresholds` on the calibration images of a run.
+
+    Raises ValueError for a wrong fraction, or where the run has no such images, or a class "unknown" of its own.
+    """
+    if isinstance(fraction, bool) or not isinstance(fraction, float) or not 0 < fraction < 1:
+        raise ValueError(f"Expected unknown to be a fraction between 0 and 1. Received: unknown={fraction!r}.")
+    if UNKNOWN in run.class_names:
+        raise ValueError(f'{run.folder} has a class "{UNKNOWN}" of its own. Leave out unknown=.')
     if calibration is None or calibration.held_out is None:
         reason = calibration.reason if calibration else "it has no calibration.json"
         raise ValueError(
-            f"unknown={fraction:g} needs calibration images, and {folder} has none: {reason or 'none were kept'}. "
+            f"unknown={fraction:g} needs calibration images, and {run.folder} has none: {reason or 'none were kept'}. "
             "Expected a run of 60 or more validation images; or leave out unknown=."
         )
     return unknown_thresholds(calibration.held_out.confidence, calibration.held_out.distance, fraction)

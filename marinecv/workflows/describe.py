@@ -76,11 +76,10 @@ def _counts(column: pd.Series) -> str:
 
 def _dates(rows: pd.DataFrame) -> str:
     """Return the first and last capture time, how many images have one by source, and how many clocks were wrong."""
-    times, wrong = trusted_times(rows), (clock_problems(rows) != "").sum()
-    counts = rows.loc[rows["taken_at"] != "", "time_source"].value_counts().to_dict()
-    counts = [f"{n:,} by {source or 'table'}" for source, n in counts.items()]
-    counts += [f"{wrong:,} by a wrong clock"] * bool(wrong)
-    counts += [f"{n:,} without" for n in [(rows["taken_at"] == "").sum()] if n]
+    times, wrong, without = trusted_times(rows), (clock_problems(rows) != "").sum(), (rows["taken_at"] == "").sum()
+    sources = rows.loc[rows["taken_at"] != "", "time_source"].value_counts()
+    counts = [f"{n:,} by {source or 'table'}" for source, n in sources.items()]
+    counts += [f"{wrong:,} by a wrong clock"] * bool(wrong) + [f"{without:,} without"] * bool(without)
     if times.isna().all():
         return f"none ({', '.join(counts)})" if wrong else "none"
     return f"{times.min():%Y-%m-%d %H:%M} to {times.max():%Y-%m-%d %H:%M} ({', '.join(counts)})"

@@ -142,7 +142,7 @@ def predict_to_csv(*, output: Path | None, log: Log, is_kept: bool = True, **arg
     crops = crops_of_files(run, files, how, log)
     if crops is not None:
         files = [Path(path) for path in usable(crops)["path"]]
-    thresholds = None if how.unknown is None else known_thresholds(run, calibration, how.unknown)
+    thresholds = None if how.unknown is None else thresholds_of(run, calibration, how.unknown)
     key = key_of(run, files, how.review, how.tta, how.unknown, how.top) if is_kept else "new"
     output = output or output_of(run, key)
     parts = output.with_name(f"{output.name}.{key}.parts")
@@ -234,15 +234,6 @@ def join_parts(parts: list[Path], output: Path) -> tuple[Counter[tuple[str, str]
 def counts_of(table: pd.DataFrame) -> Counter[tuple[str, str]]:
     """Return the number of rows by camera and predicted class."""
     return Counter(zip(table["camera"], table["predicted_class"], strict=True))
-
-
-def known_thresholds(run: Run, calibration: Calibration | None, unknown: float) -> tuple[float, float]:
-    """Return the thresholds for "unknown"; ValueError for a wrong fraction, or a run that has none or such a class."""
-    if isinstance(unknown, bool) or not isinstance(unknown, float) or not 0 < unknown < 1:
-        raise ValueError(f"Expected unknown to be a fraction between 0 and 1. Received: unknown={unknown!r}.")
-    if UNKNOWN in run.class_names:
-        raise ValueError(f'{run.folder} has a class "{UNKNOWN}" of its own. Leave out unknown=.')
-    return thresholds_of(calibration, unknown, run.folder)
 
 
 def summary_lines(counts: Counter[tuple[str, str]], output: Path, class_names: Sequence[str]) -> list[str]:

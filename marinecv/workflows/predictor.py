@@ -26,8 +26,6 @@ from marinecv.models.outputs import embedding_tensor
 from marinecv.run_records import Calibration
 from marinecv.runs import Run
 
-TEXT_COLUMNS = ("predicted_class", "prediction_set", "review")
-
 
 def chunk_predictor(folder: Path, root: Path, top: int, *how) -> tuple[Callable, Callable]:
     """Load the model of a run for files below `root`; return functions that read and predict a chunk of them.
@@ -56,20 +54,19 @@ def rows_of_files(
     readable = [i for i in range(len(files)) if i not in reasons]
     probabilities, columns = look(pixels[readable] if reasons else pixels)
     names, order = np.array(class_names, dtype=object), np.argsort(-probabilities, axis=1, kind="stable")
-    best = names[predicted_indices(probabilities)]
     predictions = {
-        "predicted_class": np.where(columns.pop("is_unknown", False), UNKNOWN, best),
+        "predicted_class": np.where(columns.pop("is_unknown", False), UNKNOWN, names[predicted_indices(probabilities)]),
         "probability": probabilities.max(axis=1),
         **{f"p_{name}": probabilities[:, index] for index, name in enumerate(class_names)},
     }
     for rank in range(1, min(top, len(names))):
         predictions[f"class_{rank + 1}"] = names[order[:, rank]]
-        predictions[f"probability_{rank + 1}"] = np.take_along_axis(probabilities, order[:, rank : rank + 1], 1)[:, 0]
+        predictions[f"probability_{rank + 1}"] = np.sort(probabilities, axis=1)[:, -1 - rank]
     predictions |= {"exif_time": exif_times([files[i] for i in readable]), **columns}
     rows = pd.DataFrame({"path": [printable(file.as_posix()) for file in files]})
     rows = rows.join(pd.DataFrame(predictions, index=readable))
-    for column in [name for name in rows if name in TEXT_COLUMNS or name.startswith(("class_", "exif_"))]:
-        rows[column] = rows[column].astype(object).where(rows.index.isin(readable), "")
+    text = rows.select_dtypes(exclude="number").columns
+    rows[text] = rows[text].fillna("")
     return rows.assign(problem=[reasons.get(i, "") for i in range(len(files))])
 
 
