@@ -87,12 +87,12 @@ def write_photo_predictions(run: Run, predictions: pd.DataFrame, folder: Path) -
 def crops_of_files(run: Run, files: Sequence[Path], how: SimpleNamespace, log: Log) -> pd.DataFrame | None:
     """Return the catalog of the crops that `predict` is to predict, with their `file`; None without boxes."""
     margin, folders = run.preprocessing.crops if how.crops is None else how.crops, as_paths(how.paths)
-    if not how.boxes and how.crops is None:
+    if not how.boxes:
+        if how.crops is not None:
+            raise ValueError("crops= is the margin of boxes. Name a file of detections with boxes=, or leave it out.")
         if margin is not None:
             log("This model was trained on crops, and whole photographs are given to it; boxes= names their boxes.")
         return None
-    if not how.boxes:
-        raise ValueError("crops= is the margin of boxes. Name a file of detections with boxes=, or leave it out.")
     if margin is None:
         raise ValueError(
             f"{run.folder} was trained on whole images, and boxes= gives it crops. Leave it out; or if these images "
@@ -104,8 +104,7 @@ def crops_of_files(run: Run, files: Sequence[Path], how: SimpleNamespace, log: L
     detections = used_detections(how.boxes, folders[0], how.min_confidence, log)
     rows = crop_catalog(catalog, detections, margin, "image")
     log(crops_line(rows, margin))
-    names = [printable(file.as_posix()) for file in files]
-    rows["file"] = rows["photo"].map(dict(zip(catalog["image_id"], names, strict=True)))
+    rows["file"] = [printable((folders[0] / name).as_posix()) for name in rows["photo"]]
     return rows.join(_fractions(detections, catalog), on="image_id")
 
 
@@ -120,7 +119,7 @@ def _fractions(detections: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
 
 
 def predictions_of_crops(
-    crops: pd.DataFrame, predicted: pd.DataFrame | None, class_names: Sequence[str], temperature: float
+    crops: pd.DataFrame, predicted: pd.DataFrame, class_names: Sequence[str], temperature: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the predictions of all rows of `crops_of_files`, and those of their photographs.
 
@@ -129,10 +128,7 @@ def predictions_of_crops(
     """
     columns = [f"p_{name}" for name in class_names]
     numbers = ["probability", *columns]
-    if predicted is None:
-        texts = pd.DataFrame(columns=["path", "predicted_class", *numbers, "problem"], dtype=str)
-        predicted = texts.astype(dict.fromkeys(numbers, float))
-    predicted = predicted.drop_duplicates("path").drop(columns=PLACES, errors="ignore")
+    predicted = predicted.drop_duplicates("path").drop(columns=PLACES)
     rows = crops[["file", "box", "detection", *BOX_COLUMNS, *PLACES, "path"]].merge(predicted, on="path", how="left")
     text = rows.select_dtypes(exclude="number").columns
     rows[text] = rows[text].fillna("")

@@ -151,7 +151,8 @@ def predict_to_csv(*, output: Path | None, log: Log, is_kept: bool = True, **arg
     if how.tta:
         meaning = "mean of those of the image and its mirror image, after any calibration"
         log(f"each probability is the {meaning} (tta flip); temperature and sets were measured without")
-    chunks = {start: files[start : start + CHUNK] for start in range(0, len(files), CHUNK)}
+    # At least one chunk: without a crop to predict there is a table, too.
+    chunks = {start: files[start : start + CHUNK] for start in range(0, max(1, len(files)), CHUNK)}
     missing = {start: chunk for start, chunk in chunks.items() if not (parts / f"{start:09d}.csv").is_file()}
     answers = how.review, thresholds, bool(how.tta)
     opening = run.folder.absolute(), Path.cwd(), how.top, calibration, *answers, how.batch_size, len(files)
@@ -171,11 +172,11 @@ def predict_to_csv(*, output: Path | None, log: Log, is_kept: bool = True, **arg
             if not is_interactive():
                 log(f"  {done}/{len(files)} images")
         with whole_file(output) as whole_output:
-            counts, flagged = join_parts(sorted(parts.glob("*.csv")), whole_output) if files else (Counter(), 0)
+            counts, flagged = join_parts(sorted(parts.glob("*.csv")), whole_output)
             photos, empty = None, 0
             if crops is not None:
-                predicted = read_answers(whole_output) if files else None
                 left = calibration.photo_temperature / calibration.temperature if calibration else 1.0
+                predicted = read_answers(whole_output)
                 of_crops, photos = predictions_of_crops(crops, predicted, run.class_names, left)
                 write_csv(output.with_name(f"photo_{output.name}"), photos)
                 write_csv(whole_output, of_crops)
