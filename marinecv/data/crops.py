@@ -52,15 +52,15 @@ def crop_catalog(
     if (twice := catalog["image_id"].duplicated()).any():
         raise ValueError(f"{catalog['image_id'][twice].iloc[0]} is there twice. Expected each image once.")
     photos = catalog.assign(photo=catalog["image_id"], box="", photo_class=catalog["class_name"])
+    photos = photos.reset_index(drop=True)
     photos["group"] = photos["group"].mask(photos["group"] == "", photos["image_id"])
     unknown = is_usable(photos) & (photos[["width", "height"]].min(axis=1) < 1)
     photos["problem"] = photos["problem"].mask(unknown, "its size in pixels is unknown")
-    boxes = as_boxes(boxes.assign(class_name="animal") if class_from == "image" else boxes)
-    boxes = clean_boxes(boxes, catalog)
-    index = boxes["image_id"].map(pd.Series(range(len(photos)), photos["photo"])).fillna(-1).astype(int)
-    boxes = boxes.assign(number=(boxes.groupby("image_id").cumcount() + 1).astype(str), index=index)
-    boxes = boxes[index.isin(np.flatnonzero(is_usable(photos)))].sort_values("index", kind="stable", ignore_index=True)
-    crops = photos.iloc[boxes["index"]].reset_index(drop=True)
+    boxes = clean_boxes(as_boxes(boxes.assign(class_name="animal") if class_from == "image" else boxes), catalog)
+    boxes["number"] = (boxes.groupby("image_id").cumcount() + 1).astype(str)
+    boxes.index = boxes["image_id"].map(pd.Series(photos.index, photos["photo"]))
+    boxes = boxes[boxes.index.isin(photos.index[is_usable(photos)])].sort_index(kind="stable")
+    crops = photos.loc[boxes.index]  # one a box, with the index of the photograph
     low, high = np.split(boxes[CORNERS].where(is_usable(boxes), 0.0).to_numpy(), 2, axis=1)
     is_tiny = is_usable(boxes) & ((high - low).min(axis=1) < MIN_SIDE_PX)
     crops["problem"] = boxes["problem"].mask(is_tiny, f"its box has a side below {MIN_SIDE_PX} pixels")
@@ -81,5 +81,4 @@ def crop_catalog(
     reason = photos["photo"].isin(crops["photo"]).map({True: NOT_USED, False: NO_BOX})
     photos["problem"] = photos["problem"].mask(boxless, reason)
     is_row = ~is_usable(photos) | is_whole
-    order = np.argsort(np.concatenate([np.flatnonzero(is_row), boxes["index"][is_listed]]), kind="stable")
-    return pd.concat([photos[is_row], crops[is_listed]]).iloc[order].reset_index(drop=True)
+    return pd.concat([photos[is_row], crops[is_listed]]).sort_index(kind="stable", ignore_index=True)
