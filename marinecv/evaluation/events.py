@@ -64,21 +64,19 @@ def event_numbers(table: pd.DataFrame, gap: str) -> pd.Series:
     """Return the number of the event of each row, from 0; -1 without camera or time. As of `events_of`."""
     pause, table = parse_gap(gap), as_table(table, ("camera", "taken_at"))
     times = pd.to_datetime(table["taken_at"].str[:19], format="%Y-%m-%dT%H:%M:%S", errors="coerce")
-    rows = pd.DataFrame({"camera": [*table["camera"]], "time": [*times], "row": range(len(table))})
+    rows = pd.DataFrame({"camera": [*table["camera"]], "time": [*times]})
     names = _image_names(table)
     order = [[int(part) if at % 2 else part for at, part in enumerate(re.split(r"(\d+)", name))] for name in names]
     rows = rows.iloc[sorted(range(len(rows)), key=order.__getitem__)]
     rows = rows[(rows["camera"] != "") & rows["time"].notna()]
     is_back = rows.groupby("camera")["time"].diff() < -pause
-    allowed = rows.groupby("camera")["row"].transform("size").mul(_MAX_BACKWARD).clip(lower=1)
-    is_back &= is_back.groupby(rows["camera"]).transform("sum") <= allowed
-    rows = rows.assign(clock=is_back.groupby(rows["camera"]).cumsum())
+    of_camera = is_back.groupby(rows["camera"])
+    is_back &= of_camera.transform("sum") <= of_camera.transform("size").mul(_MAX_BACKWARD).clip(lower=1)
+    rows["clock"] = is_back.groupby(rows["camera"]).cumsum()
     rows = rows.sort_values(["camera", "clock", "time"], kind="stable")
     keys = rows[["camera", "clock"]]
     starts = (keys != keys.shift()).any(axis=1) | (rows["time"].diff() > pause)
-    numbers = pd.Series(-1, range(len(table)))
-    numbers[rows["row"].to_numpy()] = starts.cumsum().to_numpy() - 1
-    return numbers.set_axis(table.index)
+    return (starts.cumsum() - 1).reindex(range(len(table)), fill_value=-1).set_axis(table.index)
 
 
 def _image_names(table: pd.DataFrame) -> pd.Series:
