@@ -293,7 +293,7 @@ def test_the_console_tells_the_classes_of_one_image_and_counts_those_of_many(fin
     assert re.search(
         r"\n  \w+ \d+\.\d%, \w+ \d+\.\d%, \w+ \d+\.\d%\n.*a.csv: 1 predicted$", capsys.readouterr().out.strip()
     )
-    counts = Counter({("c1", "fox"): 1200, ("c2", "fox"): 3, ("", "deer"): 7})
+    counts = Counter({("c1", "fox"): 1200, ("c2", "fox"): 3, ("", "deer"): 7, ("c2", ""): 9})
     lines = ["    1,203  fox", "        7  deer", "  camera unknown: deer 7", "  c1: fox 1,200", "  c2: fox 3"]
     assert count_lines(counts) == lines
     assert count_lines(Counter({("", f"class{n:02}"): 1 for n in range(25)}))[-1] == "  and 5 lines more"

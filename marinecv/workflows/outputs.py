@@ -123,12 +123,13 @@ def common_folder(paths: Sequence[Path]) -> str:
 def count_lines(counts: Counter[tuple[str, str]]) -> list[str]:
     """Return lines that count images by class, and by camera where one is known, the most frequent first.
 
-    `counts` has the number of images by camera, "" where unknown, and class.
+    `counts` has the number of images by camera, "" where unknown, and class, "" of images with a problem.
     """
     classes, cameras = Counter(), defaultdict(Counter)
     for (camera, name), count in sorted(counts.items(), key=lambda item: item[0][::-1]):  # equal counts by name
-        classes[name] += count
-        cameras[camera][name] += count
+        if name:
+            classes[name] += count
+            cameras[camera][name] += count
     lines = [f"  {count:>7,}  {name}" for name, count in classes.most_common()]
     for camera in sorted(cameras) if any(cameras) else ():
         counted = ", ".join(f"{name} {count:,}" for name, count in cameras[camera].most_common())

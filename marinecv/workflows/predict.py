@@ -169,7 +169,7 @@ def predict_to_csv(*, output: Path | None, log: Log, is_kept: bool = True, **arg
         for start, text in texts:
             write_text(parts / f"{start:09d}.csv", text)
             show(done := done + len(chunks[start]))
-            if not is_interactive():
+            if files and not is_interactive():
                 log(f"  {done}/{len(files)} images")
         with whole_file(output) as whole_output:
             counts, flagged = join_parts(sorted(parts.glob("*.csv")), whole_output)
@@ -239,8 +239,7 @@ def counts_of(table: pd.DataFrame) -> Counter[tuple[str, str]]:
 
 def summary_lines(counts: Counter[tuple[str, str]], output: Path, class_names: Sequence[str]) -> list[str]:
     """Return the most probable classes of the only image, or the number of images by class and camera."""
-    counts = Counter({key: count for key, count in counts.items() if key[1]})
-    if counts.total() != 1:
+    if sum(count for (_, name), count in counts.items() if name) != 1:
         return count_lines(counts)
     row = read_table(output).query("problem == ''").iloc[0]
     best = sorted(((float(row[f"p_{name}"]), name) for name in class_names), key=lambda pair: -pair[0])[:SHOWN]
