@@ -73,8 +73,7 @@ def crops_line(crops: pd.DataFrame, margin: float) -> str:
     photos, rows = photos_of(crops), usable(crops)
     whole, boxless = (rows["box"] == "").sum(), (~is_usable(photos)).sum()
     line = f"{len(rows) - whole} crops of {len(photos) - whole - boxless} photographs, with a margin of {margin:g}"
-    line += f"; {whole} used whole" if whole else ""
-    return line + (f"; {boxless} without a usable crop" if boxless else "")
+    return line + f"; {whole} used whole" * bool(whole) + f"; {boxless} without a usable crop" * bool(boxless)
 
 
 def write_photo_predictions(run: Run, predictions: pd.DataFrame, folder: Path) -> None:

@@ -68,17 +68,15 @@ class Outputs:
             write_csv(output.with_name(EVENTS), events)
             log(f"{output.with_name(EVENTS)}: {events_sentence(shared, of_rows, self.event_gap)}")
         classifier = f"marinecv {__version__}, run {run.folder.name}, model {sha256(run.path('model.keras'))[:8]}"
+        writers = {"csv": write_csv, "xlsx": write_xlsx}
+        writers |= {"megadetector": write_megadetector, "camtrapdp": write_camtrap_dp}
+        more = {
+            "megadetector": (run.class_names, classifier, self.detections),
+            "camtrapdp": (self.metadata, classifier),
+        }
         for name, path in zip(self.formats, self.files(output), strict=False):
-            sentences = []
-            if name == "csv":
-                write_csv(path, shared)
-            elif name == "xlsx":
-                write_xlsx(path, shared)
-            elif name == "megadetector":
-                sentences = write_megadetector(path, shared, run.class_names, classifier, self.detections)
-            else:
-                sentences = write_camtrap_dp(path, shared, self.metadata, classifier)
-            for sentence in (*sentences, f"{path}: to pass on"):
+            left_out = writers[name](path, shared, *more.get(name, ())) or ()
+            for sentence in (*left_out, f"{path}: to pass on"):
                 log(sentence)
         if self.sort_folder:
             sort_into(self.sort_folder, table if photos is None else photos, log)

@@ -38,8 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     verbs = {"list": _list, "fetch": _fetch, "describe": _describe, "materialize": _materialize, "pack": _pack}
-    verbs["undo-sort"] = _undo_sort
-    return verbs[args.verb](args)
+    return {**verbs, "undo-sort": _undo_sort}[args.verb](args)
 
 
 def _list(args: argparse.Namespace) -> int:

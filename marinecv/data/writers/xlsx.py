@@ -32,10 +32,8 @@ def write_xlsx(path: Path, table: pd.DataFrame) -> None:
     from openpyxl.utils import get_column_letter
 
     check_xlsx(len(table))
-    if "taken_at" in table:
-        table = table.copy()
-        offset = table["taken_at"].str[19:]
-        table.insert([*table].index("taken_at") + 1, "utc_offset", offset.mask(offset != "", "UTC" + offset))
+    table, offset = table.copy(), table["taken_at"].str[19:]
+    table.insert([*table].index("taken_at") + 1, "utc_offset", offset.mask(offset != "", "UTC" + offset))
     workbook = Workbook(write_only=True)
     sheet = workbook.create_sheet("predictions")
     sheet.freeze_panes = "A2"
