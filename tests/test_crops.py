@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import COLORS, draw_image, refused, shown
+from conftest import COLORS, draw_image, killed, refused, shown
 from PIL import Image
 
 import marinecv as mcv
@@ -26,6 +26,7 @@ from marinecv.inputs.to_rgb import open_rgb
 from marinecv.runs import Run
 from marinecv.workflows.crops import cropped
 from marinecv.workflows.evaluate import evaluate
+from marinecv.workflows.outputs import Outputs
 
 CORNERS = ["xmin", "ymin", "xmax", "ymax"]
 BOX = (5, 3, 31, 25)
@@ -260,7 +261,7 @@ def test_evaluate_crops_other_images_as_the_run_s_were(run_of_crops, shared_tank
     assert any("with a margin of 0" in line for line in said)
 
 
-def test_predict_writes_a_row_a_crop_and_a_row_a_photograph(run_of_crops, shared_tank, tmp_path, capsys):
+def test_predict_writes_a_row_a_crop_and_a_row_a_photograph(run_of_crops, shared_tank, tmp_path, monkeypatch, capsys):
     folder, out = shared_tank / "test", tmp_path / "out.csv"
     names = write_detections(tmp_path / "md.json", folder)
     words = ["predict", run_of_crops, folder, "--boxes", tmp_path / "md.json", "--output", out]
@@ -280,6 +281,13 @@ def test_predict_writes_a_row_a_crop_and_a_row_a_photograph(run_of_crops, shared
     expected = np.exp(logs) / np.exp(logs).sum()
     np.testing.assert_allclose(float(photos["p_crab"][2]), expected[0], atol=1e-4)
     assert "exists and is never overwritten" in refused(capsys, *words)
+    words[-1] = tmp_path / "again.csv"
+    with monkeypatch.context() as patch:
+        patch.setattr(Outputs, "write", killed)  # when the table of photographs is there
+        shown(capsys, *words, code=130)
+    assert (tmp_path / "photo_again.csv").exists() and not words[-1].exists()
+    shown(capsys, *words)
+    assert words[-1].read_bytes() == out.read_bytes()
     text = shown(capsys, *words[:-1], tmp_path / "none.csv", "--min-confidence", "0.95", code=1)
     assert "0 predicted, 2 without an animal, 1 failed" in text
     assert "minimum confidence" in (tmp_path / "none.csv").read_text()
