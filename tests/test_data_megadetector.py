@@ -132,7 +132,7 @@ def test_all_boxes_are_read_for_another_layout(tmp_path):
     ]
     assert boxes[CORNERS].iloc[0].tolist() == [16, 24, 32, 48]
     empty = write(tmp_path / "none.json", [{"file": "cat/a.jpg", "detections": []}])
-    assert [*read_detections(empty, manifest.root)] == [*boxes] and read_detections(empty, manifest.root).empty
+    assert read_detections(empty, manifest.root)["image_id"].tolist() == ["fox/b.jpg"]
     with pytest.raises(ValueError, match="None of the 1 files that .*md.json names"):
         read_detections(write(path, [{"file": "x.jpg", "detections": []}]), manifest.root)
 
