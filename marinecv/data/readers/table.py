@@ -19,7 +19,7 @@ from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_name, normalize_path
 from marinecv.data.readers import Reader
 from marinecv.data.splits.split_catalog import known_splits
-from marinecv.data.user_csv import DELIMITERS, Row, read_cells, row_problem
+from marinecv.data.user_csv import DELIMITERS, MAX_UNPACKED_BYTES, Row, read_cells, row_problem
 from marinecv.schema import check_choice
 
 LABELS, OWN = "labels", "labels.csv"  # the name of a table that goes before others; that of our own form
@@ -39,7 +39,6 @@ COLUMN_NAMES = {  # what a column holds -> its usual names, as `column_key` retu
 WILDLIFE_INSIGHTS = {"deploymentid", "filename", "commonname", "genus", "species"}
 NOT_CLASSES = ("cv needed", "cv failed", "no cv result")  # of Wildlife Insights
 BOXES = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"bboxx", "bboxy"})
-MAX_UNPACKED_BYTES = 2**30
 _HEAD_BYTES = 2**16
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DATE = re.compile(
@@ -57,39 +56,48 @@ def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     root, table = manifest.root, _find_table(manifest.root, manifest.columns)
     header, rows = _read_rows(table, root)
-    keys, is_own = [*map(column_key, header)], table.name == OWN
-    key_of, unlabeled = _choose_columns(table, header, manifest.columns), f"no class in {table.name}"
+    key_of, keys = _choose_columns(table, header, manifest.columns), [*map(column_key, header)]
+    is_own, unlabeled = table.name == OWN, f"no class in {table.name}"
     is_insights = {*keys} >= WILDLIFE_INSIGHTS and "class" not in manifest.columns
-    all_cells = [{key: cell.strip() for key, cell in zip(keys, cells, strict=False)} for _, cells, _ in rows]
-    values = [{name: cells.get(key_of.get(name), "") for name in COLUMN_NAMES} for cells in all_cells]
-    texts = [row["datetime"] or f"{row['date']} {row['time']}".strip() for row in values]
-    times = _iso_dates(texts, table)
-    sources = pd.Series([source for source, *_ in rows], dtype=str)
-    splits = known_splits(pd.Series([row["split"] for row in values], dtype=str), sources)
+    by_key = [dict(zip(keys, map(str.strip, cells), strict=False)) for _, cells, _ in rows]
+    facts = [{name: cells.get(key_of.get(name), "") for name in COLUMN_NAMES} for cells in by_key]
+    facts = pd.DataFrame(facts, columns=[*COLUMN_NAMES], dtype=str)
+    facts["source"] = pd.Series([source for source, *_ in rows], dtype=str)
+    facts["split"] = known_splits(facts["split"], facts["source"])
+    times = facts["datetime"].where(facts["datetime"] != "", (facts["date"] + " " + facts["time"]).str.strip())
+    facts["taken_at"] = _iso_dates([*times], table)
+    if is_insights:
+        facts = facts.assign(folder=facts["site"], **{"class": [*map(_insights_class, by_key)]})
     records, seen = [], set()
-    for number, (source, cells, text) in enumerate(rows):
-        row, camera = values[number], "/".join(filter(None, (values[number]["site"], values[number]["camera"])))
-        class_name = _insights_class(all_cells[number]) if is_insights else row["class"]
-        name = "/".join(filter(None, (row["site" if is_insights else "folder"], row["file"])))
+    for (source, cells, text), row in zip(rows, facts.to_dict("records"), strict=True):
+        name, camera = ("/".join(filter(None, map(row.get, pair))) for pair in (("folder", "file"), ("site", "camera")))
         if is_own and (not name or normalize_path(name) in seen):
             what = f"{name} again" if name else "no file"
             raise ValueError(f"Row {source} names {what}. Expected one row an image. Fix the CSV.")
         seen.add(normalize_path(name))
-        needed = {"file": row["file"], **({"class": class_name} if is_own else {})}
+        needed = {column: row[column] for column in (("file", "class") if is_own else ("file",))}
         problem = row_problem(needed, len(cells) - len(header))
-        labels = {"class_name": class_name, "split": splits[number], "group": camera or row["sequence"]}
-        labels |= {"camera": camera, "sequence": row["sequence"], "taken_at": times[number]}
-        labels["problem"] = bad_row(text, problem) if problem else "" if class_name else unlabeled
-        records.append(Labeled(name=name, folder=root, source=source, **labels))
-    problems = pd.DataFrame({"problem": [record.problem for record in records], "source": sources}, dtype=str)
-    refuse_mostly_bad(problems)
-    images, boxes = tables_of(root, records, unnamed=unlabeled)
-    if not {"site", "camera", "sequence"} & key_of.keys():
-        images["group"] = [normalize_name(name.partition("/")[0]) if "/" in name else "" for name in images["image_id"]]
+        record = Labeled(
+            name=name,
+            folder=root,
+            source=source,
+            split=row["split"],
+            class_names=(row["class"],),
+            group=camera or row["sequence"],
+            camera=camera,
+            sequence=row["sequence"],
+            taken_at=row["taken_at"],
+            problem=bad_row(text, problem) if problem else "" if row["class"] else unlabeled,
+        )
+        records.append(record)
+    refuse_mostly_bad(facts.assign(problem=pd.Series([record.problem for record in records], dtype=str)))
     used = {name: header[keys.index(key)] for name, key in key_of.items()}
-    if not is_own or {*used} - {"file", "class", "split"}:
-        words = ", ".join(f"{name}={column}" for name, column in used.items())
-        images.attrs["decisions"].insert(0, f"Columns of {table.name}: {words}.")
+    words = ", ".join(f"{name}={column}" for name, column in used.items())
+    is_said = not is_own or used.keys() - {"file", "class", "split"}
+    decisions = [f"Columns of {table.name}: {words}."] if is_said else []
+    images, boxes = tables_of(root, records, unnamed=unlabeled, decisions=decisions)
+    if not {"site", "camera", "sequence"} & used.keys():
+        images["group"] = [normalize_name(name.partition("/")[0]) if "/" in name else "" for name in images["image_id"]]
     return images, boxes
 
 
@@ -214,21 +222,26 @@ def _insights_class(row: Mapping[str, str]) -> str:
 def _iso_dates(texts: list[str], table: Path) -> list[str]:
     """Return times whose date is ISO where it was day, month and year; raise ValueError where it is not clear which."""
     matches = [_DATE.fullmatch(text) for text in texts]
-    unclear = [(int(match[1]), int(match[3])) for match in matches if match and match[3].isdigit()]
-    day_first, month_first = (any(number > 12 for number in column) for column in zip(*unclear, (0, 0), strict=True))
-    if unclear and day_first == month_first:
+    numbers = [
+        (text, int(match[1]), int(match[3]))
+        for text, match in zip(texts, matches, strict=True)
+        if match and match[3].isdigit()
+    ]
+    day_first, month_first = (any(pair[side] > 12 for pair in numbers) for side in (1, 2))
+    if numbers and day_first == month_first:
         raise ValueError(
-            f"The dates of {table}, such as {texts[[*map(bool, matches)].index(True)]!r}, could be day/month or "
-            "month/day. Expected ISO dates, such as 2024-11-03 18:22:40. Write the column so."
+            f"The dates of {table}, such as {numbers[0][0]!r}, could be day/month or month/day. Expected ISO dates, "
+            "such as 2024-11-03 18:22:40. Write the column so."
         )
     return [_iso_date(match, month_first) if match else text for text, match in zip(texts, matches, strict=True)]
 
 
 def _iso_date(match: re.Match, month_first: bool) -> str:
-    day, month = (match[3], match[1]) if month_first and match[3].isdigit() else (match[1], match[3])
+    first, _, second, year, hour, rest, half = match.groups()
+    day, month = (second, first) if month_first and second.isdigit() else (first, second)
     month = int(month) if month.isdigit() else MONTHS.index(month.lower()) + 1
-    hour = int(match[5]) % 12 + 12 * (match[7].lower() == "pm") if match[7] else int(match[5])
-    return f"{match[4]}-{month:02}-{int(day):02} {hour:02}:{match[6]}"
+    hour = int(hour) % 12 + 12 * (half.lower() == "pm") if half else int(hour)
+    return f"{year}-{month:02}-{int(day):02} {hour:02}:{rest}"
 
 
 READER = Reader(
