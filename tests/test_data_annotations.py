@@ -8,8 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from PIL import Image, ImageOps
 
-from marinecv.data.annotations import Labeled, box_of, iso_time, read_json, read_xml, tables_of, text_of
+from marinecv.data.annotations import read_json, read_xml, text_of
 from marinecv.data.boxes import CORNERS
+from marinecv.data.labeled_images import Labeled, box_of, tables_of
+from marinecv.data.times import iso_time
 
 
 def draw(path, size=(64, 48), turn=1):
@@ -21,7 +23,7 @@ def draw(path, size=(64, 48), turn=1):
 
 
 def labeled(root, name, *boxes, folder="", **facts):
-    return Labeled(name=name, folder=root / folder, source="a.json:images[0]", boxes=boxes, **facts)
+    return Labeled(name=name, folder=folder, source="a.json:images[0]", boxes=boxes, **facts)
 
 
 def box(*corners, name="fox", relative=False):
@@ -94,7 +96,7 @@ def test_a_file_that_two_names_end_like_is_of_neither_and_what_was_found_by_its_
 )
 def test_records_of_one_image_are_joined(tmp_path, first, second, problem):
     draw(tmp_path / "a.jpg")
-    records = [Labeled(name="a.jpg", folder=tmp_path, source="x.json:1", **facts) for facts in (first, second)]
+    records = [Labeled(name="a.jpg", source="x.json:1", **facts) for facts in (first, second)]
     images, boxes = tables_of(tmp_path, [*records, labeled(tmp_path, "a.jpg", box(1, 2, 3, 4), camera="c1")])
     assert images["problem"].tolist() == [problem] and images["camera"].tolist() == ["c1"] and len(boxes) == 1
 

@@ -10,18 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.data.annotations import (
-    EMPTY_NAMES,
-    VIDEO,
-    Labeled,
-    box_of,
-    class_of,
-    decisions_sentence,
-    objects_of,
-    read_json,
-    tables_of,
-    text_of,
-)
+from marinecv.data.annotations import EMPTY_NAMES, class_of, objects_of, read_json, text_of
+from marinecv.data.labeled_images import VIDEO, Labeled, box_of, decisions_sentence, tables_of
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import leaves_folder
 from marinecv.data.readers import Reader
@@ -73,13 +63,13 @@ def read_camtrap_dp(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     if unknown := len({row["deploymentID"] for row in media} - locations.keys()):
         decisions.append(f"{unknown} deployments of the media are not in the table of deployments.")
     records = [
-        _record(row, of_media[row["mediaID"]], locations.get(row["deploymentID"]) or row["deploymentID"], root)
+        _record(row, of_media[row["mediaID"]], locations.get(row["deploymentID"]) or row["deploymentID"])
         for row in media
     ]
     return tables_of(root, records, unnamed=UNNAMED, decisions=decisions)
 
 
-def _record(row: Row, observations: list[Row], camera: str, root: Path) -> Labeled:
+def _record(row: Row, observations: list[Row], camera: str) -> Labeled:
     labels, boxes, boxed = {}, [], {}
     for each in observations:
         name = class_of(each.get("scientificName") or each["observationType"])
@@ -96,11 +86,9 @@ def _record(row: Row, observations: list[Row], camera: str, root: Path) -> Label
         path = f"{row['deploymentID']}/{name}" if name else path
     return Labeled(
         name=path or name,
-        folder=root,
         source=row["source"],
         class_names=tuple(labels),
         camera=camera,
-        group=camera,
         sequence=next((each["eventID"] for each in observations if each.get("eventID")), ""),
         taken_at=row.get("timestamp", ""),
         boxes=tuple(boxes),

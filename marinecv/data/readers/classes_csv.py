@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.data.annotations import Labeled, decisions_sentence, original_of, tables_of
+from marinecv.data.annotations import original_of
 from marinecv.data.boxes import bad_row
+from marinecv.data.labeled_images import Labeled, decisions_sentence, tables_of
 from marinecv.data.layouts import split_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_name
@@ -26,6 +27,7 @@ def read_classes_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     root, records = manifest.root, []
     for split, table in _tables(root).items():
+        folder = table.parent.relative_to(root).as_posix()
         header, rows = read_cells(table, root, "filename and a column a class")
         filename, *classes = [normalize_name(cell) for cell in header] or [""]
         if filename.casefold() != "filename" or not names(classes, f"The classes of {table}"):
@@ -38,7 +40,7 @@ def read_classes_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
             of_image = tuple(each for each, mark in zip(classes, marks, strict=False) if mark == "1" and not problem)
             labels = {"split": split, "class_names": of_image, "group": original_of(name)}
             labels["problem"] = bad_row(text, problem) if problem else "" if of_image else NO_CLASS
-            records.append(Labeled(name=name, folder=table.parent, source=source, **labels))
+            records.append(Labeled(name=name, folder=folder, source=source, **labels))
     several = sum(len(record.class_names) > 1 for record in records)
     if several > sum(len(record.class_names) == 1 for record in records):
         raise ValueError(

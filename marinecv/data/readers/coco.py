@@ -9,18 +9,15 @@ import pandas as pd
 
 from marinecv.data.annotations import (
     EMPTY_NAMES,
-    Labeled,
-    box_of,
     class_of,
-    decisions_sentence,
     json_files,
     name_in,
     objects_of,
     original_of,
     read_json,
-    tables_of,
     text_of,
 )
+from marinecv.data.labeled_images import Labeled, box_of, decisions_sentence, tables_of
 from marinecv.data.layouts import (
     ANNOTATION_FOLDERS,
     IMAGE_FOLDERS,
@@ -64,7 +61,7 @@ def read_coco(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         for record in of_file:
             parents = (folder / normalize_path(record.name)).parents
             of_place = next((splits[parent] for parent in parents if parent in splits), "")
-            records.append(replace(record, folder=folder, split=split or of_place))
+            records.append(replace(record, folder=folder.relative_to(root).as_posix(), split=split or of_place))
     return tables_of(root, records, files, decisions=decisions)
 
 
@@ -93,11 +90,10 @@ def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
         name = names.get(category, "")
         corners = annotation.get("bbox") or annotation.get("bbox_relative")
         if corners and name != EMPTY_NAMES[0]:
-            unknown = {} if name else {"reason": "expected a category_id that categories lists"}
-            unknown |= {} if name else {"row": f"category_id {category}"}
-            box = box_of(name, corners, source, not annotation.get("bbox"), xywh=not as_corners, **unknown)
+            reason = "" if name else f"expected a category_id that categories lists, not {category:.40}"
+            box = box_of(name, corners, source, not annotation.get("bbox"), not as_corners, reason)
             is_crowd = annotation.get("iscrowd") and not box.problem
-            boxes[image_id].append(replace(box, problem=CROWD) if is_crowd else box)
+            boxes[image_id].append(box._replace(problem=CROWD) if is_crowd else box)
         else:
             kind = of_sequence if annotation.get("sequence_level_annotation") is True else labels
             kind[image_id].setdefault(name, source)
@@ -107,21 +103,16 @@ def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
         )
     records = []
     for number, (image_id, image) in enumerate(zip(sizes, images, strict=True)):
-        name, camera, sequence = (
-            name_in(image, "file_name"),
-            text_of(image.get("location")),
-            text_of(image.get("seq_id")),
-        )
+        name = name_in(image, "file_name")
         classes = labels.get(image_id) or of_sequence.get(image_id) or {}
         problem = f"its category is not in categories ({classes['']})" if "" in classes else ""
         record = Labeled(
             name=name,
-            folder=path.parent,
             source=f"{where}:images[{number}]",
             class_names=tuple(classes),
-            group=original_of(name) or camera or sequence,
-            camera=camera,
-            sequence=sequence,
+            group=original_of(name),
+            camera=text_of(image.get("location")),
+            sequence=text_of(image.get("seq_id")),
             taken_at=text_of(image.get("datetime")),  # `date_captured` is the time of the export
             size=sizes[image_id],
             boxes=tuple(boxes[image_id]),
@@ -130,7 +121,7 @@ def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
         records.append(record)
     for image_id in {**boxes, **labels, **of_sequence}.keys() - sizes.keys():
         problem = f"annotations of {where} name it and images does not"
-        records.append(Labeled(name=f"image id {image_id}", folder=path.parent, source=where, problem=problem))
+        records.append(Labeled(name=f"image id {image_id}", source=where, problem=problem))
     return records
 
 
@@ -140,7 +131,7 @@ def _holds_corners(annotations: list[dict], sizes: dict[str, tuple[int, int] | N
     for annotation in annotations:
         size, box = sizes.get(text_of(annotation.get("image_id"))), box_of("?", annotation.get("bbox") or (), "")
         if size and not box.problem:
-            left, top, third, fourth = box.corners
+            left, top, third, fourth = box[1:5]
             if not (0 <= left < third <= size[0] + 1 and 0 <= top < fourth <= size[1] + 1):
                 return False
             num_boxes += 1

@@ -6,17 +6,9 @@ from xml.etree.ElementTree import Element
 
 import pandas as pd
 
-from marinecv.data.annotations import (
-    Box,
-    Labeled,
-    box_of,
-    decisions_sentence,
-    drop_refuted_classes,
-    read_xml,
-    tables_of,
-    text_of,
-)
+from marinecv.data.annotations import read_xml, text_of
 from marinecv.data.formats import begins_with, printable
+from marinecv.data.labeled_images import Box, Labeled, box_of, decisions_sentence, drop_refuted_classes, tables_of
 from marinecv.data.layouts import folder_splits, image_files
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import Reader
@@ -55,7 +47,6 @@ def read_cvat(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         places = (f"images/{subset}/{name}", f"{subset}/{name}", f"images/{name}")
         record = Labeled(
             name=next((names[place] for place in places if place in names), name),
-            folder=root,
             source=source,
             split=splits.get(subset, ""),
             class_names=tuple({_species(tag) or _label(tag): True for tag in image.iter("tag")}),

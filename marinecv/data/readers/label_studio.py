@@ -2,23 +2,15 @@
 
 import re
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 from urllib.parse import unquote
 
 import pandas as pd
 
-from marinecv.data.annotations import (
-    Box,
-    Labeled,
-    box_of,
-    decisions_sentence,
-    drop_refuted_classes,
-    read_json,
-    tables_of,
-    text_of,
-)
+from marinecv.data.annotations import read_json, text_of
 from marinecv.data.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES, begins_with, printable
+from marinecv.data.labeled_images import Box, Labeled, box_of, decisions_sentence, drop_refuted_classes, tables_of
 from marinecv.data.layouts import image_files
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import Reader
@@ -32,14 +24,15 @@ _UPLOAD = re.compile(r"upload/\d+/(?P<stored>(?:[0-9a-f]{8}-)?(?P<name>[^/]+))$"
 _SHAPE = re.compile(r"(rectangle|polygon|ellipse|brush|keypoint|bitmask|vector)(labels)?")
 
 
-class Region(NamedTuple):
+@dataclass
+class Region:
     """Items of `result` that share an id: a shape with its labels and choices, or choices of the whole image."""
 
-    shape: dict | None
-    labels: list[str]
-    choices: list[str]
     question: str  # `from_name` of the first item
-    size: tuple[int, int] | None  # of the image
+    shape: dict | None = None
+    labels: list[str] = field(default_factory=list)
+    choices: list[str] = field(default_factory=list)
+    size: tuple[int, int] | None = None  # of the image
 
 
 def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -70,7 +63,6 @@ def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         ]
         record = Labeled(
             name=_name_of(_image_reference(tasks[source], source), file_names),
-            folder=root,
             source=source,
             class_names=tuple({text: True for region in asked for text in region.choices}),
             size=next((region.size for region in regions if region.size), None),
@@ -113,25 +105,20 @@ def _annotations(task: dict, source: str) -> list[list[Region]]:
 
 
 def _regions(results: list[dict]) -> list[Region]:
-    items_of: dict[object, list[dict]] = {}
+    regions: dict[object, Region] = {}
     for number, item in enumerate(results):
         if isinstance(item.get("value"), dict):  # relations have none
-            items_of.setdefault(item.get("id") or number, []).append(item)
-    regions = []
-    for items in items_of.values():
-        texts: dict[bool, list[str]] = {True: [], False: []}  # whether they are choices
-        for key, entry in ((key, entry) for item in items for key, entry in item["value"].items()):
-            if key == "choices" or key.endswith("labels"):
-                if not isinstance(entry, list | None):
-                    raise TypeError(f"{key} is {entry!r:.40}, no list")
-                texts[key == "choices"] += filter(None, map(text_of, entry or []))
-        shape = next((item for item in items if _SHAPE.fullmatch(str(item.get("type")))), None)
-        sizes = (size_of(item.get("original_width"), item.get("original_height")) for item in items)
-        labels, choices = ([*dict.fromkeys(texts[is_choice])] for is_choice in (False, True))
-        regions.append(
-            Region(shape, labels, choices, text_of(items[0].get("from_name")), next(filter(None, sizes), None))
-        )
-    return regions
+            region = regions.setdefault(item.get("id") or number, Region(text_of(item.get("from_name"))))
+            region.size = region.size or size_of(item.get("original_width"), item.get("original_height"))
+            if _SHAPE.fullmatch(str(item.get("type"))):
+                region.shape = region.shape or item
+            for key, entry in item["value"].items():
+                if key == "choices" or key.endswith("labels"):
+                    if not isinstance(entry, list | None):
+                        raise TypeError(f"{key} is {entry!r:.40}, no list")
+                    texts = region.choices if key == "choices" else region.labels
+                    texts += [text for text in map(text_of, entry or []) if text and text not in texts]
+    return list(regions.values())
 
 
 def _class_question(regions: Iterable[Region]) -> str | None:
@@ -168,18 +155,16 @@ def _name_of(reference: str, file_names: Collection[str]) -> str:
     if is_local:
         return unquote(local)
     if scheme in ("http", "https"):
-        return unquote(rest.partition("?")[0].partition("#")[0])
-    if reference.startswith("data:"):
-        return ""
+        return unquote(re.sub(r"[?#].*", "", rest, flags=re.DOTALL))
     name = rest.partition("/")[2] if is_address else reference
     if upload := _UPLOAD.search(name):
         return upload["stored"] if upload["stored"] in file_names else upload["name"]
-    return name
+    return "" if reference.startswith("data:") else name
 
 
 def _box(region: Region, classes: list[str], source: str) -> Box:
     """Return the bounding box of a shape in fractions of its image; a box is turned about its top left corner."""
-    shape, corners, reason = region.shape, (), ""
+    shape, reason = region.shape, ""
     value, kind = shape["value"], shape["type"].removesuffix("labels")
     try:
         angle = float(value.get("rotation") or 0)
@@ -194,9 +179,9 @@ def _box(region: Region, classes: list[str], source: str) -> Box:
             left, top, right, bottom = turned((x, y, x + w, y + h), angle, x, y)
             corners = left / wide, top / high, right / wide, bottom / high
     except (ValueError, KeyError, TypeError, ZeroDivisionError):
+        corners = shape  # are quoted
         reason = "expected one class, and a rectangle or polygon in percent on an image that was not turned"
-    row = shape if reason else None
-    return box_of(" and ".join(classes), corners, source, relative=True, reason=reason, row=row)
+    return box_of(" and ".join(classes), corners, source, relative=True, reason=reason)
 
 
 READER = Reader(

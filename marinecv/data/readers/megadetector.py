@@ -7,22 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.data.annotations import (
-    EMPTY_NAMES,
-    VIDEO,
-    Box,
-    Labeled,
-    box_of,
-    class_of,
-    decisions_sentence,
-    json_files,
-    name_in,
-    objects_of,
-    read_json,
-    tables_of,
-    text_of,
-)
+from marinecv.data.annotations import EMPTY_NAMES, class_of, json_files, name_in, objects_of, read_json, text_of
 from marinecv.data.boxes import CORNERS
+from marinecv.data.labeled_images import VIDEO, Box, Labeled, box_of, decisions_sentence, tables_of
 from marinecv.data.layouts import image_files, sub_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_path
@@ -93,7 +80,7 @@ def _read_file(path: Path, root: Path) -> tuple[list[Labeled], dict[str, tuple[f
         for index, detection in enumerate(image.get("detections") or () if not problem else ()):
             category = categories.get(text_of(detection.get("category")), "")
             box, confidence = _box(detection, category, classes, f"{source}.detections[{index}]")
-            if category == NO_DETECTION and box.corners == WHOLE_IMAGE:
+            if category == NO_DETECTION and box[1:5] == WHOLE_IMAGE:
                 class_name = "" if box.class_name == NO_DETECTION else box.class_name
                 problem = "" if class_name else "nothing was detected, and no class found"
             elif category != EMPTY_NAMES[0]:
@@ -103,7 +90,7 @@ def _read_file(path: Path, root: Path) -> tuple[list[Labeled], dict[str, tuple[f
         folders = [folder for folder in normalize_path(name).split("/")[:-1] if folder not in ("", ".")]
         labels = {"class_names": (class_name,) * bool(class_name), "taken_at": text_of(image.get("datetime"))}
         labels |= {"group": folders[0] if folders else "", "boxes": tuple(boxes), "problem": problem}
-        records.append(Labeled(name=name, folder=root, source=source, **labels))
+        records.append(Labeled(name=name, source=source, **labels))
     stated = _object(_object(content, "info"), "detector_metadata").get("typical_detection_threshold")
     return records, facts, float(stated) if isinstance(stated, float | int) and 0 < stated < 1 else THRESHOLD
 
@@ -131,9 +118,8 @@ def _box(detection: dict, category: str, classes: dict[str, str], source: str) -
         name = classes.get(max(scores, key=scores.get), "")
         reason = reason or ("" if name else "expected a class that classification_categories lists")
     if not 0 <= confidence <= 1:
-        reason = reason or "expected a confidence from 0 to 1"
-    row = detection if reason else None
-    return box_of(name, detection.get("bbox"), source, relative=True, xywh=True, reason=reason, row=row), confidence
+        reason = reason or f"expected a confidence from 0 to 1, not {confidence:g}"
+    return box_of(name, detection.get("bbox"), source, relative=True, xywh=True, reason=reason), confidence
 
 
 def _object(content: dict, key: str) -> dict:

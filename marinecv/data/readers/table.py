@@ -5,21 +5,23 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
-from marinecv.data.annotations import Labeled, decisions_sentence, tables_of, text_of
+from marinecv.data.annotations import text_of
 from marinecv.data.boxes import bad_row, refuse_mostly_bad
 from marinecv.data.formats import printable
+from marinecv.data.labeled_images import Labeled, decisions_sentence, tables_of
 from marinecv.data.layouts import HIDDEN_PREFIXES
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_name, normalize_path
 from marinecv.data.readers import Reader
 from marinecv.data.splits.split_catalog import known_splits
 from marinecv.data.user_csv import DELIMITERS, MAX_UNPACKED_BYTES, Row, read_cells, row_problem
+from marinecv.data.user_tables import is_usable
 from marinecv.schema import check_choice
 
 LABELS, OWN = "labels", "labels.csv"  # the name of a table that goes before others; that of our own form
@@ -58,39 +60,29 @@ def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     header, rows = _read_rows(table, root)
     key_of, keys = _choose_columns(table, header, manifest.columns), [*map(column_key, header)]
     is_own, unlabeled = table.name == OWN, f"no class in {table.name}"
-    is_insights = {*keys} >= WILDLIFE_INSIGHTS and "class" not in manifest.columns
     by_key = [dict(zip(keys, map(str.strip, cells), strict=False)) for _, cells, _ in rows]
     facts = [{name: cells.get(key_of.get(name), "") for name in COLUMN_NAMES} for cells in by_key]
     facts = pd.DataFrame(facts, columns=[*COLUMN_NAMES], dtype=str)
+    if {*keys} >= WILDLIFE_INSIGHTS and "class" not in manifest.columns:
+        facts = facts.assign(folder=facts["site"], **{"class": [*map(_insights_class, by_key)]})
     facts["source"] = pd.Series([source for source, *_ in rows], dtype=str)
     facts["split"] = known_splits(facts["split"], facts["source"])
+    facts["name"] = (facts["folder"] + "/").where(facts["folder"] != "", "") + facts["file"]
+    facts["camera"] = (facts["site"] + "/" + facts["camera"]).str.strip("/")
     times = facts["datetime"].where(facts["datetime"] != "", (facts["date"] + " " + facts["time"]).str.strip())
     facts["taken_at"] = _iso_dates([*times], table)
-    if is_insights:
-        facts = facts.assign(folder=facts["site"], **{"class": [*map(_insights_class, by_key)]})
-    records, seen = [], set()
-    for (source, cells, text), row in zip(rows, facts.to_dict("records"), strict=True):
-        name, camera = ("/".join(filter(None, map(row.get, pair))) for pair in (("folder", "file"), ("site", "camera")))
-        if is_own and (not name or normalize_path(name) in seen):
-            what = f"{name} again" if name else "no file"
-            raise ValueError(f"Row {source} names {what}. Expected one row an image. Fix the CSV.")
-        seen.add(normalize_path(name))
-        needed = {column: row[column] for column in (("file", "class") if is_own else ("file",))}
-        problem = row_problem(needed, len(cells) - len(header))
-        record = Labeled(
-            name=name,
-            folder=root,
-            source=source,
-            split=row["split"],
-            class_names=(row["class"],),
-            group=camera or row["sequence"],
-            camera=camera,
-            sequence=row["sequence"],
-            taken_at=row["taken_at"],
-            problem=bad_row(text, problem) if problem else "" if row["class"] else unlabeled,
-        )
-        records.append(record)
-    refuse_mostly_bad(facts.assign(problem=pd.Series([record.problem for record in records], dtype=str)))
+    repeated = facts["name"].map(normalize_path).duplicated() | (facts["file"] == "")
+    for row in facts[repeated & is_own].head(1).itertuples():
+        what = f"{row.name} again" if row.file else "no file"
+        raise ValueError(f"Row {row.source} names {what}. Expected one row an image. Fix the CSV.")
+    needed = facts[["file", "class"] if is_own else ["file"]].to_dict("records")
+    problems = [row_problem(row, len(cells) - len(header)) for row, (_, cells, _) in zip(needed, rows, strict=True)]
+    bad = [bad_row(text, problem) if problem else "" for (*_, text), problem in zip(rows, problems, strict=True)]
+    facts["problem"] = pd.Series(bad, dtype=str)
+    refuse_mostly_bad(facts)
+    facts["problem"] = facts["problem"].mask(is_usable(facts) & (facts["class"] == ""), unlabeled)
+    rows_of_records = facts[["name", "source", "split", "camera", "sequence", "taken_at", "problem"]].to_dict("records")
+    records = [Labeled(class_names=(name,), **row) for name, row in zip(facts["class"], rows_of_records, strict=True)]
     used = {name: header[keys.index(key)] for name, key in key_of.items()}
     words = ", ".join(f"{name}={column}" for name, column in used.items())
     is_said = not is_own or used.keys() - {"file", "class", "split"}
@@ -141,10 +133,9 @@ def _find_table(root: Path, columns: Mapping[str, str]) -> Path:
 def _header(path: Path) -> list[str]:
     """Return the header of a table, as far as it can be read."""
     if path.suffix.lower() == ".xlsx":
-        try:
-            return next(_sheet(path), [])
-        except ValueError:
-            return []
+        with suppress(ValueError):
+            return next(iter(_sheet(path, num_rows=1)), [])
+        return []
     with open(path, "rb") as file:
         line = io.StringIO(file.read(_HEAD_BYTES).decode("utf-8-sig", "replace"), newline="").readline()
     return next(csv.reader([line], delimiter=max(DELIMITERS, key=line.count)), [])
@@ -153,35 +144,26 @@ def _header(path: Path) -> list[str]:
 def _read_rows(path: Path, root: Path) -> tuple[list[str], list[Row]]:
     if path.suffix.lower() != ".xlsx":
         return read_cells(path, root, "a column of files and one of classes")
-    header, *rows = [*_sheet(path)] or [[]]
+    header, *rows = _sheet(path) or [[]]
     numbered = [(f"{path.relative_to(root).as_posix()}:{number}", row) for number, row in enumerate(rows, start=2)]
     return header, [(source, row, ",".join(row)) for source, row in numbered if any(row)]
 
 
-def _sheet(path: Path) -> Iterator[list[str]]:
-    """Yield the rows of the first sheet of an XLSX as text, of a formula its value."""
-    try:
-        from openpyxl import load_workbook
-    except ImportError:
-        raise ValueError(
-            f"{path} needs openpyxl: pip install 'marinecv[tables]'. Or save the sheet as {OWN}."
-        ) from None
+def _sheet(path: Path, num_rows: int | None = None) -> list[list[str]]:
+    """Return the first rows of the first sheet of an XLSX as text, of a formula its value."""
     try:
         with zipfile.ZipFile(path) as archive:
             if (size := sum(entry.file_size for entry in archive.infolist())) > MAX_UNPACKED_BYTES:
                 raise ValueError(f"unpacked it has {size:,} bytes, more than {MAX_UNPACKED_BYTES:,}")
         with warnings.catch_warnings(action="ignore"):  # of styles and extensions, which hold no values
-            book = load_workbook(path, read_only=True, data_only=True)
-            with closing(book):
-                sheet = book.worksheets[0]
-                sheet.reset_dimensions()  # some programs state wrong ones
-                for row in sheet.iter_rows(values_only=True):
-                    cells = [*map(text_of, row)]
-                    while cells and not cells[-1]:
-                        cells.pop()
-                    yield cells
+            sheet = pd.read_excel(path, header=None, nrows=num_rows, dtype=object, na_filter=False, engine="openpyxl")
+    except ImportError:
+        raise ValueError(
+            f"{path} needs openpyxl: pip install 'marinecv[tables]'. Or save the sheet as {OWN}."
+        ) from None
     except Exception as error:  # a damaged zip or XML raises many kinds
         raise ValueError(f"{path} is no XLSX that can be read: {error}. Save the sheet as {OWN}.") from error
+    return [[*map(text_of, row)] for row in sheet.to_numpy().tolist()]
 
 
 def _choose_columns(table: Path, header: list[str], named: Mapping[str, str]) -> dict[str, str]:

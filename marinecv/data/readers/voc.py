@@ -7,9 +7,10 @@ from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 
-from marinecv.data.annotations import Labeled, box_of, decisions_sentence, read_xml, tables_of
+from marinecv.data.annotations import read_xml
 from marinecv.data.boxes import CORNERS
 from marinecv.data.formats import begins_with, printable, unsupported_reason
+from marinecv.data.labeled_images import Labeled, box_of, decisions_sentence, tables_of
 from marinecv.data.layouts import (
     ANNOTATION_FOLDERS,
     IMAGE_FOLDERS,
@@ -60,7 +61,7 @@ def read_voc(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         ]
         name = image.relative_to(root).as_posix() if image else name or path.stem
         size = size_of(tree.findtext("size/width"), tree.findtext("size/height"))
-        records.append(Labeled(name=name, folder=root, source=source, split=split, size=size, boxes=tuple(boxes)))
+        records.append(Labeled(name=name, source=source, split=split, size=size, boxes=tuple(boxes)))
     return tables_of(root, records, files, unnamed="no XML file is of it")
 
 
