@@ -115,16 +115,17 @@ def tables_of(
     for record, image_id in zip(records, image_ids, strict=True):
         of_image[image_id].append(record)
     stated = {image_id: _joined(of_image[image_id], reasons.get(image_id, "")) for image_id in of_image}
-    stated |= {image_id: {"problem": unnamed} for image_id in known.keys() - stated.keys()}
-    stated = pd.DataFrame.from_dict(stated, orient="index").reindex(columns=JOINED).fillna("").astype(str)
-    here = stated[stated.index.isin(known)].assign(path=known)
-    images = image_table(
-        root, here[["path", *JOINED[:3]]].to_numpy().tolist(), dict(here[["path", "problem"]].to_numpy())
-    )
-    absent = stated.drop(here.index).rename_axis("image_id").reset_index()
-    absent = absent.assign(path=str(root.absolute()) + "/" + absent["image_id"], width=0, height=0, exif_time="")
-    images = pd.concat([images, absent[images.columns].astype(images.dtypes)], ignore_index=True)
-    images = images.join(stated[STATED], on="image_id")
+    nothing = dict.fromkeys(JOINED, "") | {"problem": unnamed}
+    stated |= {image_id: nothing for image_id in known if image_id not in stated}
+    here = {known[image_id]: facts for image_id, facts in stated.items() if image_id in known}
+    rows = [(path, *map(facts.get, ("split", "class_name", "group"))) for path, facts in here.items()]
+    images = image_table(root, rows, {path: facts["problem"] for path, facts in here.items()})
+    absent = [{"image_id": image_id, **facts} for image_id, facts in stated.items() if image_id not in known]
+    absent = pd.DataFrame(absent, columns=images.columns).assign(width=0, height=0, exif_time="")
+    absent = absent.assign(path=[str(root.absolute() / each) for each in absent["image_id"]]).astype(images.dtypes)
+    images = pd.concat([images, absent], ignore_index=True)
+    for column in STATED:
+        images[column] = pd.Series([stated[image_id][column] for image_id in images["image_id"]], dtype=str)
     times = images["taken_at"].map(iso_time)
     if unread := ((times == "") & (images["taken_at"] != "")).sum():
         decisions.append(f"{unread} dates are not read; expected year-month-day hour:minute:second.")
@@ -159,10 +160,8 @@ def _joined(records: list[Labeled], reason: str) -> dict[str, str]:
     """Return the `JOINED` facts of all records of an image."""
     joined = {}
     for field in JOINED:
-        if field == "class_name":
-            values = [name for record in records for name in record.class_names]
-        else:
-            values = [getattr(record, field) for record in records]
+        is_class = field == "class_name"
+        values = [name for each in records for name in (each.class_names if is_class else [getattr(each, field)])]
         values = [*dict.fromkeys(filter(None, map(text_of, values)))]
         joined[field] = next(iter(values), "")
         if len(values) > 1 and field in ONLY_ONE:
@@ -190,7 +189,8 @@ def _find_files(
         found |= {key: matches[name] for key, name in names.items() if name in matches}
     lost = {key: text for key, text in texts.items() if key not in found}
     by_end, reasons = _find_by_end(lost, known.keys() - found.values()) if lost else ({}, {})
-    for (_, name), file in [*by_end.items()][:1]:
+    if by_end:
+        (_, name), file = next(iter(by_end.items()))
         decisions.append(
             f"{len(by_end)} of {len(texts)} named images were found by the end of their path alone, such as "
             f"{text_of(name)[-80:]!r} as {file!r:.80}."

@@ -43,9 +43,8 @@ NOT_CLASSES = ("cv needed", "cv failed", "no cv result")  # of Wildlife Insights
 BOXES = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"bboxx", "bboxy"})
 _HEAD_BYTES = 2**16
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DATE = re.compile(
-    rf"(\d{{1,2}})([/.-])(\d{{1,2}}|{'|'.join(MONTHS)})\2(\d{{4}})[ T]+(\d{{1,2}}):(\d\d(?::\d\d)?)(?: ?([AP]M))?", re.I
-)
+_DAY_FIRST = rf"(\d{{1,2}})([/.-])(\d{{1,2}}|{'|'.join(MONTHS)})\2(\d{{4}})"
+_DATE = re.compile(rf"^{_DAY_FIRST}[ T]+(\d{{1,2}}):(\d\d(?::\d\d)?)(?: ?([AP]M))?$", re.IGNORECASE)
 
 
 def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -70,7 +69,7 @@ def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     facts["name"] = (facts["folder"] + "/").where(facts["folder"] != "", "") + facts["file"]
     facts["camera"] = (facts["site"] + "/" + facts["camera"]).str.strip("/")
     times = facts["datetime"].where(facts["datetime"] != "", (facts["date"] + " " + facts["time"]).str.strip())
-    facts["taken_at"] = _iso_dates([*times], table)
+    facts["taken_at"] = _iso_dates(times, table)
     repeated = facts["name"].map(normalize_path).duplicated() | (facts["file"] == "")
     for row in facts[repeated & is_own].head(1).itertuples():
         what = f"{row.name} again" if row.file else "no file"
@@ -201,29 +200,24 @@ def _insights_class(row: Mapping[str, str]) -> str:
     return "" if is_refuted or name.casefold() in NOT_CLASSES else name
 
 
-def _iso_dates(texts: list[str], table: Path) -> list[str]:
+def _iso_dates(texts: pd.Series, table: Path) -> pd.Series:
     """Return times whose date is ISO where it was day, month and year; raise ValueError where it is not clear which."""
-    matches = [_DATE.fullmatch(text) for text in texts]
-    numbers = [
-        (text, int(match[1]), int(match[3]))
-        for text, match in zip(texts, matches, strict=True)
-        if match and match[3].isdigit()
-    ]
-    day_first, month_first = (any(pair[side] > 12 for pair in numbers) for side in (1, 2))
-    if numbers and day_first == month_first:
+    numbers = texts.str.extract(_DATE)[[0, 2]].apply(pd.to_numeric, errors="coerce").dropna()
+    day_first, month_first = (numbers > 12).any()
+    if len(numbers) and day_first == month_first:
         raise ValueError(
-            f"The dates of {table}, such as {numbers[0][0]!r}, could be day/month or month/day. Expected ISO dates, "
-            "such as 2024-11-03 18:22:40. Write the column so."
+            f"The dates of {table}, such as {texts[numbers.index[0]]!r}, could be day/month or month/day. Expected ISO "
+            "dates, such as 2024-11-03 18:22:40. Write the column so."
         )
-    return [_iso_date(match, month_first) if match else text for text, match in zip(texts, matches, strict=True)]
 
+    def as_iso(match: re.Match) -> str:
+        first, _, second, year, hour, rest, half = match.groups()
+        day, month = (second, first) if month_first and second.isdigit() else (first, second)
+        month = int(month) if month.isdigit() else MONTHS.index(month.lower()) + 1
+        hour = int(hour) % 12 + 12 * (half.lower() == "pm") if half else int(hour)
+        return f"{year}-{month:02}-{int(day):02} {hour:02}:{rest}"
 
-def _iso_date(match: re.Match, month_first: bool) -> str:
-    first, _, second, year, hour, rest, half = match.groups()
-    day, month = (second, first) if month_first and second.isdigit() else (first, second)
-    month = int(month) if month.isdigit() else MONTHS.index(month.lower()) + 1
-    hour = int(hour) % 12 + 12 * (half.lower() == "pm") if half else int(hour)
-    return f"{year}-{month:02}-{int(day):02} {hour:02}:{rest}"
+    return texts.str.replace(_DATE, as_iso, regex=True)
 
 
 READER = Reader(

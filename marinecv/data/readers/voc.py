@@ -53,12 +53,10 @@ def read_voc(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
             raise ValueError(f"{other} and {path} are of one image. Expected one. Remove the other.")
         known, places = (lists, keys) if lists else (splits, (image or path).relative_to(root).parts[:-1])
         split = next((known[place] for place in places if place in known), "")
-        boxes = [
-            box_of(
-                each.findtext("name"), [each.findtext(f"bndbox/{corner}") for corner in CORNERS], f"{source}:{number}"
-            )
-            for number, each in enumerate(tree.findall("object"), 1)
-        ]
+        boxes = []
+        for number, each in enumerate(tree.findall("object"), 1):
+            corners = [each.findtext(f"bndbox/{corner}") for corner in CORNERS]
+            boxes.append(box_of(each.findtext("name"), corners, f"{source}:{number}"))
         name = image.relative_to(root).as_posix() if image else name or path.stem
         size = size_of(tree.findtext("size/width"), tree.findtext("size/height"))
         records.append(Labeled(name=name, source=source, split=split, size=size, boxes=tuple(boxes)))
