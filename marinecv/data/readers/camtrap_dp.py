@@ -58,7 +58,8 @@ def read_camtrap_dp(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
             of_media[number].append(row)
     if by_event:
         decisions.append(f"{len(by_event)} images have the class of their event, which one image may not show.")
-    if lost := sum(row["mediaID"] not in {*of_media, ""} for row in used) + of_events.count([]):
+    of_one = [row["mediaID"] for row in used if row["mediaID"]]
+    if lost := sum(number not in of_media for number in of_one) + of_events.count([]):
         decisions.append(f"{lost} of {len(used)} observations are of no image of the package.")
     if unknown := len({row["deploymentID"] for row in media} - locations.keys()):
         decisions.append(f"{unknown} deployments of the media are not in the table of deployments.")

@@ -106,16 +106,15 @@ def _candidates(root: Path, columns: Mapping[str, str]) -> list[Path]:
     """Return the tables of a folder that may name the classes of images: that called `LABELS`, else by their header."""
     files = _table_files(root)
     own = [path for path in files if path.stem == LABELS]
+    if own and not columns:
+        return own
+    keys_of = {path: {*map(column_key, _header(path))} for path in files}
     if columns:
         wanted = {*map(column_key, columns.values())}
-        found = [path for path in files if wanted <= {*map(column_key, _header(path))}] or files
+        found = [path for path in files if wanted <= keys_of[path]] or files
         return [path for path in found if path in own] or found
-    return own or [path for path in files if _has_labels({*map(column_key, _header(path))})]
-
-
-def _has_labels(keys: set[str]) -> bool:
-    has_both = all(keys & {*COLUMN_NAMES[name]} for name in ("file", "class"))
-    return has_both and not any(keys >= corners for corners in BOXES)
+    both = [path for path in files if all(keys_of[path] & {*COLUMN_NAMES[name]} for name in ("file", "class"))]
+    return [path for path in both if not any(keys_of[path] >= corners for corners in BOXES)]
 
 
 def _find_table(root: Path, columns: Mapping[str, str]) -> Path:
