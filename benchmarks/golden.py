@@ -171,6 +171,7 @@ def of_run(run: Path) -> dict:
         return values | {"errors": _by_image(pd.read_csv(run / "reconstructions.csv"))}
     calibration = json.loads((run / "calibration.json").read_text(encoding="utf-8"))
     predictions = pd.read_csv(run / "predictions.csv", dtype={"image_id": str}, keep_default_na=False)
+    predictions = predictions.drop(columns=["camera", "sequence", "taken_at", "time_source"], errors="ignore")
     return values | {"temperature": [calibration["temperature"]], "predictions": _by_image(predictions)}
 
 

@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 import marinecv as mcv
 from marinecv.evaluation.intervals import RESAMPLES, percentile_interval
 from marinecv.evaluation.predictions import probabilities_of_table
-from marinecv.evaluation.unknown import is_unknown, thresholds_of
+from marinecv.evaluation.unknown import is_unknown, thresholds_of, unknown_thresholds
 from marinecv.features.out_of_distribution import distances, read_embeddings
 from marinecv.files.csv_tables import write_table
 
@@ -66,13 +66,17 @@ def measure(run: mcv.Run, unknown: pd.DataFrame, fraction: float) -> list[dict]:
     known = catalog[(catalog["split"] == "test") & (catalog["problem"] == "")]
     held_out = run.calibration.held_out
     scores = [image_scores(run, rows) for rows in (known, unknown)]
-    thresholds, values = thresholds_of(run, run.calibration, fraction), {}
+    values = {}
     for name, index in (("probability", 0), ("distance", 1), ("both", None)):
         of_groups = [combined(each, held_out) if index is None else (-each[0], each[1])[index] for each in scores]
         values[f"auroc {name}"] = estimate(auroc, *of_groups)
-    answers = [is_unknown(*each, thresholds).astype(float) for each in scores]
-    values["rejected"] = estimate(lambda known, unknown: unknown.mean(), *answers)
-    values["lost"] = estimate(lambda known, unknown: known.mean(), *answers)
+    by_probability = unknown_thresholds(held_out.confidence, None, fraction)[0], np.inf
+    by_distance = -np.inf, unknown_thresholds(np.zeros(len(held_out.distance)), held_out.distance, fraction)[1]
+    by_both = thresholds_of(run, run.calibration, fraction)
+    for name, thresholds in (("probability", by_probability), ("distance", by_distance), ("both", by_both)):
+        answers = [is_unknown(*each, thresholds).astype(float) for each in scores]
+        values[f"rejected {name}"] = estimate(lambda known, unknown: unknown.mean(), *answers)
+        values[f"lost {name}"] = estimate(lambda known, unknown: known.mean(), *answers)
     accuracy = run.metrics["test"]["accuracy"]["value"]
     counts = {"n_known": len(known), "n_left_out": len(unknown), "n_calibration": len(held_out.confidence)}
     return [{"metric": name, **value, **counts, "accuracy": accuracy} for name, value in values.items()]

@@ -296,6 +296,8 @@ def test_predict_writes_a_row_a_crop_and_a_row_a_photograph(run_of_crops, shared
 def test_what_cannot_act_with_crops_is_said(run_of_crops, finished_run, shared_tank, tmp_path, capsys):
     write_detections(tmp_path / "md.json", shared_tank / "test")
     detections = {"boxes": tmp_path / "md.json", "log": None}
+    with pytest.raises(ValueError, match="measured for whole images. Leave out unknown="):
+        mcv.predict(run_of_crops, shared_tank / "test", unknown=0.05, **detections)
     with pytest.raises(ValueError, match="trained on whole images, and boxes= gives it crops"):
         mcv.predict(finished_run, shared_tank, **detections)
     assert len(mcv.predict(finished_run, shared_tank / "test", crops=0.1, **detections)) == 5

@@ -8,8 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from PIL import Image, ImageOps
 
-from marinecv.data.annotations import Labeled, box_of, iso_time, read_json, read_xml, tables_of, text_of
+from marinecv.data.annotations import read_json, read_xml, text_of
 from marinecv.data.boxes import CORNERS
+from marinecv.data.labeled_images import Labeled, box_of, tables_of
+from marinecv.data.times import iso_time
 
 
 def draw(path, size=(64, 48), turn=1):
@@ -21,7 +23,7 @@ def draw(path, size=(64, 48), turn=1):
 
 
 def labeled(root, name, *boxes, folder="", **facts):
-    return Labeled(name=name, folder=root / folder, source="a.json:images[0]", boxes=boxes, **facts)
+    return Labeled(name=name, folder=folder, source="a.json:images[0]", boxes=boxes, **facts)
 
 
 def box(*corners, name="fox", relative=False):
@@ -60,7 +62,7 @@ def test_a_name_is_one_file_below_the_root_or_a_row_that_says_why_not(tmp_path, 
         draw(root / file)
     draw(tmp_path / "other" / "x.jpg")
     (root / "link").symlink_to(tmp_path / "other")
-    records = [labeled(root, "other.jpg"), labeled(root, name, folder=folder, class_name="fox")]
+    records = [labeled(root, "other.jpg"), labeled(root, name, folder=folder, class_names=("fox",))]
     images = tables_of(root, records)[0].set_index("image_id")
     if isinstance(found, tuple):
         assert found[1] in images.loc[found[0], "problem"] and images.loc[found[0], "width"] == 0
@@ -72,7 +74,7 @@ def test_a_name_is_one_file_below_the_root_or_a_row_that_says_why_not(tmp_path, 
 
 def test_a_file_that_two_names_end_like_is_of_neither_and_what_was_found_by_its_end_is_said(tmp_path):
     draw(tmp_path / "cam1/1.jpg"), draw(tmp_path / "x/9.jpg")
-    records = [labeled(tmp_path, f"{site}/cam1/1.jpg", class_name=site) for site in "AB"]
+    records = [labeled(tmp_path, f"{site}/cam1/1.jpg", class_names=(site,)) for site in "AB"]
     images, _ = tables_of(tmp_path, [*records, labeled(tmp_path, "/home/x/9.jpg")])
     problems = images.set_index("image_id")["problem"]
     assert "could be it, and 1 other name" in problems["A/cam1/1.jpg"] and problems["x/9.jpg"] == ""
@@ -85,16 +87,16 @@ def test_a_file_that_two_names_end_like_is_of_neither_and_what_was_found_by_its_
 @pytest.mark.parametrize(
     ("first", "second", "problem"),
     [
-        ({"class_name": "fox"}, {"class_name": " fox"}, ""),
-        ({"class_name": "fox"}, {"class_name": "cat"}, "names several classes: cat, fox"),
+        ({"class_names": ("fox",)}, {"class_names": (" fox",)}, ""),
+        ({"class_names": ("fox",)}, {"class_names": ("cat",)}, "names several classes: cat, fox"),
         ({"split": "train"}, {"split": "test"}, "names several splits: test, train"),
-        ({"class_name": "empty"}, {"boxes": (box(1, 2, 3, 4),)}, "is stated to be empty, and has boxes"),
-        ({"problem": "is marked as corrupt"}, {"class_name": "fox"}, "is marked as corrupt"),
+        ({"class_names": ("empty",)}, {"boxes": (box(1, 2, 3, 4),)}, "is stated to be empty, and has boxes"),
+        ({"problem": "is marked as corrupt"}, {"class_names": ("fox",)}, "is marked as corrupt"),
     ],
 )
 def test_records_of_one_image_are_joined(tmp_path, first, second, problem):
     draw(tmp_path / "a.jpg")
-    records = [Labeled(name="a.jpg", folder=tmp_path, source="x.json:1", **facts) for facts in (first, second)]
+    records = [Labeled(name="a.jpg", source="x.json:1", **facts) for facts in (first, second)]
     images, boxes = tables_of(tmp_path, [*records, labeled(tmp_path, "a.jpg", box(1, 2, 3, 4), camera="c1")])
     assert images["problem"].tolist() == [problem] and images["camera"].tolist() == ["c1"] and len(boxes) == 1
 
@@ -162,6 +164,7 @@ def test_four_numbers_that_are_no_box_are_a_bad_row(corners, relative):
         (read_xml, b"<a><b></a>", "is no XML that can be read: mismatched tag"),
         (read_xml, b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "it has a DOCTYPE"),
         (read_xml, b"<a>" * 101, "nested deeper than 100"),
+        (read_xml, b'<?xml version="1.0" encoding="klingon"?><a/>', "is no XML that can be read"),
     ],
 )
 def test_a_file_that_is_not_read_is_an_error_that_names_it(tmp_path, read, content, message):

@@ -128,11 +128,11 @@ def test_lists_of_paths_packed_tables_whole_numbers_and_what_is_said(tmp_path):
         ({"paths": {"media": None}}, "are in ''"),
         ({"paths": {"media": "gone.csv"}}, "gone.csv, the media of .*, is no file"),
         ({"paths": {"media": []}}, "has no resource media"),
-        ({"paths": {"media": "broken.csv.gz"}}, "broken.csv.gz cannot be read"),
+        ({"paths": {"media": "broken.csv.gz"}}, "broken.csv.gz is not UTF-8: Compressed file ended"),
         ({"profile": PROFILE.replace("1.0.1", "0.1.6")}, "is of the profile .*0.1.6.*Expected Camtrap DP 1.0"),
         ({"media": IMAGE + IMAGE}, "repeat a mediaID"),
         ({"media": 'm1,d1,"media'}, "Row media.csv:2 cannot be divided into cells"),
-        ({"media": "m1,d1,,a,b,c,d\n"}, "Row media.csv:2 .*: it has 7 cells, the header 6"),
+        ({"media": "m1,d1,,a,b,c,d\n"}, "Row media.csv:2 has 1 cells more than the header"),
         ({"columns": "mediaID,file\n"}, "media.csv lacks the column 'deploymentID'"),
         ({"media": "m1,d1,,media/z.jpg,,\n"}, "None of the 1 files that .*media.csv names is there"),
     ],
@@ -145,7 +145,8 @@ def test_a_package_that_is_not_whole_is_an_error_that_says_how_to_correct_it(tmp
 
 
 def test_a_table_is_unpacked_only_so_far(tmp_path, monkeypatch):
-    write(tmp_path, observed())
-    monkeypatch.setattr("marinecv.data.readers.camtrap_dp.MAX_TABLE_BYTES", 60)
-    with pytest.raises(ValueError, match="media.csv cannot be read: it holds more than 60 bytes"):
+    write(tmp_path, observed(), paths={"media": "media.csv.gz"})
+    (tmp_path / "media.csv.gz").write_bytes(gzip.compress((tmp_path / "media.csv").read_bytes()))
+    monkeypatch.setattr("marinecv.data.user_csv.MAX_UNPACKED_BYTES", 60)
+    with pytest.raises(ValueError, match="media.csv.gz is not UTF-8: unpacked it has more than 60 bytes"):
         row_of(tmp_path)

@@ -102,7 +102,7 @@ def test_what_gives_the_class_is_decided_for_the_file_and_said(tmp_path, childre
     catalog, _, said = read(tmp_path)
     assert catalog["class_name"].tolist() == classes and sentence in said and bool(sentence) == bool(said)
     assert catalog["problem"].tolist() == [
-        "" if name else "no box" if "night" in each else "has the tags fox and owl, expected one"
+        "" if name else "no box" if "night" in each else "names several classes: fox, owl"
         for name, each in zip(classes, children, strict=True)
     ]
 

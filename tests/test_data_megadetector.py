@@ -118,19 +118,15 @@ def test_all_boxes_are_read_for_another_layout(tmp_path):
     manifest = manifest_of_folder(tmp_path)
     assert manifest.layout == "folders"
     boxes = read_detections(path, manifest.root)
-    assert boxes["image_id"].tolist() == ["cat/a.jpg"] * 3 and boxes["class_name"].tolist() == [
-        "animal",
-        "red fox",
-        "animal",
-    ]
-    assert boxes["confidence"].tolist() == [0.05, 0.7, 0.9] and boxes["category"].tolist() == [
-        "animal",
-        "person",
-        "animal",
-    ]
-    assert boxes[CORNERS].iloc[0].tolist() == [16, 24, 32, 48]
-    empty = write(tmp_path / "none.json", [{"file": "cat/a.jpg", "detections": []}])
-    assert [*read_detections(empty, manifest.root)] == [*boxes] and read_detections(empty, manifest.root).empty
+    assert boxes["image_id"].tolist() == ["cat/a.jpg"] * 3 + ["fox/b.jpg"]
+    assert boxes["class_name"].tolist() == ["animal", "red fox", "animal", ""]
+    assert boxes["category"].tolist() == ["animal", "person", "animal", ""]
+    assert boxes["confidence"].tolist()[:3] == [0.05, 0.7, 0.9] and boxes["confidence"].isna().sum() == 1
+    assert boxes[CORNERS].iloc[0].tolist() == [16, 24, 32, 48] and boxes[CORNERS].iloc[3].isna().all()
+    assert boxes["problem"].tolist() == ["", "", "", "the detections do not name it"]
+    images = [{"file": name, "detections": []} for name in ("cat/a.jpg", "fox/b.jpg")]
+    empty = read_detections(write(tmp_path / "none.json", images), manifest.root)
+    assert [*empty] == [*boxes] and empty.empty
     with pytest.raises(ValueError, match="None of the 1 files that .*md.json names"):
         read_detections(write(path, [{"file": "x.jpg", "detections": []}]), manifest.root)
 

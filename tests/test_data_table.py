@@ -280,7 +280,7 @@ def test_an_xlsx_that_is_none_or_is_too_large_unpacked_is_refused(tmp_path, monk
 
 def test_an_xlsx_without_openpyxl_says_what_to_install(tmp_path, monkeypatch):
     draw(tmp_path / "a.jpg")
-    (tmp_path / "labels.xlsx").touch()
+    zipfile.ZipFile(tmp_path / "labels.xlsx", "w").close()
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(ValueError, match=r"labels.xlsx needs openpyxl: pip install 'marinecv\[tables\]'"):
         catalog_of(tmp_path)

@@ -1,6 +1,7 @@
 """Files to pass on: what other programs demand of them, and nothing of this machine."""
 
 import codecs
+import importlib.util
 import json
 import re
 import subprocess
@@ -73,11 +74,11 @@ def test_no_file_to_pass_on_has_an_absolute_path_and_only_tables_for_people_a_by
     write_csv(out / "a.csv", table)
     write_megadetector(out / "a.json", table, NAMES, MODEL)
     write_camtrap_dp(out / "dp", table, metadata, MODEL)
-    pytest.importorskip("openpyxl")
-    write_xlsx(out / "a.xlsx", table)
-    zipfile.ZipFile(out / "a.xlsx").extractall(out / "unzipped")
+    if importlib.util.find_spec("openpyxl"):
+        write_xlsx(out / "a.xlsx", table)
+        zipfile.ZipFile(out / "a.xlsx").extractall(out / "unzipped")
     files = [path for path in out.rglob("*") if path.is_file()]
-    assert len(files) > 10
+    assert len(files) >= 6
     for path in files:
         content = path.read_bytes()
         assert str(tmp_path).encode() not in content

@@ -112,6 +112,11 @@ def test_a_download_that_breaks_off_says_where_the_file_would_lie(tmp_path, monk
         small_backbone(weights="imagenet")
 
 
+def test_what_keras_refuses_stays_its_error():
+    with pytest.raises(ValueError, match="at least 75x75"):
+        backbone_classifier((32, 32, 3), 3, backbone="inceptionv3", weights=None)
+
+
 def test_the_table_has_every_network_of_keras_and_says_which_weights_are_here(tmp_path, monkeypatch):
     assert {row.factory for row in BACKBONES.values()} == {
         name for name in dir(keras.applications) if name[0].isupper()

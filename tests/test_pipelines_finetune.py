@@ -67,7 +67,7 @@ def test_weights_that_are_not_to_be_had_are_an_error_on_images_of_ones_own(
     error = capsys.readouterr().err
     name = "resnet50_weights" if "resnet50" in words else "mobilenet_1_0_224_tf_no_top.h5"
     assert error.count("\n") == 1 and not planned and not (tmp_path / "run").exists()
-    assert all(part in error for part in (name, "--weights none", "--backbone list", str(tmp_path / "keras")))
+    assert all(part in error for part in (name, "--set model.weights=none", "--backbone list", str(tmp_path / "keras")))
     assert finetune(shared_tank, tmp_path / "run", "--weights", "/no/such.h5") == 1
     assert "no weights file /no/such.h5" in capsys.readouterr().err
 

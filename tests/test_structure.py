@@ -44,7 +44,6 @@ LATE = {
     "marinecv/data/images.py pillow_heif": "of an extra",
     "marinecv/data/find_data.py marinecv.data.demo.dataset": "pandas, for which `data list` need not wait",
     "marinecv/data/download/network.py gdown": "`data list` need not wait for it",
-    "marinecv/data/readers/table.py openpyxl": "of an extra",
     "marinecv/data/writers/xlsx.py openpyxl": "of an extra",
     "marinecv/data/writers/xlsx.py openpyxl.utils": "of an extra",
     "marinecv/explain/jax_cam.py jax": "of an extra",

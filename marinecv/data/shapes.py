@@ -12,7 +12,7 @@ def size_of(width: object, height: object) -> tuple[int, int] | None:
         sides = round(float(width)), round(float(height))
     except (TypeError, ValueError, OverflowError):
         return None
-    return sides if min(sides) > 0 else None
+    return sides if 0 < min(sides) <= max(sides) < 2**31 else None
 
 
 def enclosing(points: Iterable[tuple[float, float]]) -> Corners:

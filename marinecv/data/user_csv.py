@@ -1,7 +1,9 @@
 """Read a user's CSV as text, each row with its file and line."""
 
 import csv
+import gzip
 import io
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from marinecv.data.user_tables import is_usable
 from marinecv.files.csv_tables import check_columns
 
 DELIMITERS = (",", ";", "\t")
+MAX_UNPACKED_BYTES = 2**30  # of a packed table
 Row = tuple[str, list[str], str]  # such as ("test/_annotations.csv:72", ["a.jpg", "eel"], "a.jpg,eel")
 
 
@@ -84,12 +87,19 @@ def find_named_images(folder: Path, names: Sequence[str], images: list[Path]) ->
 
 
 def utf8_text(path: Path) -> str:
-    """Return the text of a file without its byte order mark; raise ValueError where it is not UTF-8."""
+    """Return the text of a file, a .gz unpacked, without byte order mark; raise ValueError where it is not UTF-8."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        if path.suffix.lower() == ".gz":
+            with gzip.open(path) as file:
+                content = file.read(MAX_UNPACKED_BYTES + 1)
+            if len(content) > MAX_UNPACKED_BYTES:
+                raise ValueError(f"unpacked it has more than {MAX_UNPACKED_BYTES:,} bytes")
+        else:
+            content = path.read_bytes()
+        text = content.decode("utf-8-sig")
         if "\0" in text:
             raise ValueError("it holds NUL characters, as UTF-16 does")
-    except ValueError as error:
+    except (EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from None
     return text
 

@@ -194,7 +194,7 @@ def with_available_weights(recipe: Recipe, changes: Changes | None = None, *, ne
         raise ValueError(
             f"The ImageNet weights of {model.backbone} are not at hand and {WEIGHTS_URL} does not answer. Put "
             f"{file.name} into {file.parent}, choose another network (`finetune --backbone list` shows whose weights "
-            "are here), or set model.weights to a file, or to none."
+            'are here), or train without: --set model.weights=none, or changes={"model.weights": "none"}.'
         )
     return without_pretrained_weights(recipe)
 

@@ -1,36 +1,22 @@
 """Read Camtrap DP 1.0: `datapackage.json`, and its tables of deployments, media and observations."""
 
-import csv
-import gzip
-import io
 import re
-import zlib
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
+from math import nan
+from operator import itemgetter
 from pathlib import Path
 
 import pandas as pd
 
-from marinecv.data.annotations import (
-    EMPTY_NAMES,
-    Box,
-    Labeled,
-    box_of,
-    class_of,
-    decisions_sentence,
-    objects_of,
-    read_json,
-    tables_of,
-    text_of,
-)
+from marinecv.data.annotations import EMPTY_NAMES, class_of, objects_of, read_json, text_of
+from marinecv.data.labeled_images import VIDEO, Labeled, box_of, decisions_sentence, tables_of
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import leaves_folder
 from marinecv.data.readers import Reader
 from marinecv.data.times import iso_time
-from marinecv.data.user_csv import DELIMITERS
+from marinecv.data.user_csv import read_cells, row_problem
 from marinecv.files.csv_tables import check_columns
 
 PACKAGE = "datapackage.json"
@@ -40,10 +26,8 @@ TABLES = {  # and the columns that each must have
     "observations": ["deploymentID", "mediaID", "observationType"],
 }
 BOX = ("bboxX", "bboxY", "bboxWidth", "bboxHeight")
-MAX_TABLE_BYTES = 2**30  # of one table, unpacked
 NOT_CLASSIFIED = "unclassified"
 UNNAMED = "the table of media does not name it"
-VIDEO = "a video, not an image; extract its frames"
 Row = dict[str, str]
 
 
@@ -66,36 +50,34 @@ def read_camtrap_dp(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     for row in used:
         if row["mediaID"] in of_media:
             of_media[row["mediaID"]].append(row)
-    events, in_time = [row for row in used if not row["mediaID"]], _media_in_time(media, used)
-    of_event = {id(row): in_time(row) for row in events}
-    own, by_event = {number for number, rows in of_media.items() if rows}, set()
-    for row in events:
-        for number in set(of_event[id(row)]) - own:
+    events = [row for row in used if not row["mediaID"]]
+    own, of_events = {number for number, rows in of_media.items() if rows}, _media_of_events(events, media)
+    by_event = {number for numbers in of_events for number in numbers} - own
+    for row, numbers in zip(events, of_events, strict=True):
+        for number in by_event.intersection(numbers):
             of_media[number].append(row)
-            by_event.add(number)
     if by_event:
         decisions.append(f"{len(by_event)} images have the class of their event, which one image may not show.")
-    if lost := sum(row["mediaID"] not in of_media if row["mediaID"] else not of_event[id(row)] for row in used):
+    of_one = [row["mediaID"] for row in used if row["mediaID"]]
+    if lost := sum(number not in of_media for number in of_one) + of_events.count([]):
         decisions.append(f"{lost} of {len(used)} observations are of no image of the package.")
     if unknown := len({row["deploymentID"] for row in media} - locations.keys()):
         decisions.append(f"{unknown} deployments of the media are not in the table of deployments.")
-    records = []
-    for row in media:
-        records += _records(row, of_media[row["mediaID"]], locations.get(row["deploymentID"], ""), root)
-    images, boxes = tables_of(root, records, unnamed=UNNAMED)
-    images.attrs["decisions"] += decisions
-    return images, boxes
+    records = [
+        _record(row, of_media[row["mediaID"]], locations.get(row["deploymentID"]) or row["deploymentID"])
+        for row in media
+    ]
+    return tables_of(root, records, unnamed=UNNAMED, decisions=decisions)
 
 
-def _records(row: Row, observations: list[Row], location: str, root: Path) -> list[Labeled]:
-    """Return an image, a record for each class of the whole image."""
+def _record(row: Row, observations: list[Row], camera: str) -> Labeled:
     labels, boxes, boxed = {}, [], {}
     for each in observations:
         name = class_of(each.get("scientificName") or each["observationType"])
         if any(each.get(side) for side in BOX) and each["mediaID"]:
-            boxes.append(_box(each, name))
-            if each.get("scientificName"):
-                boxed[name] = True
+            numbers = [each.get(side, "").replace(",", ".") for side in BOX]
+            boxes.append(box_of(name, numbers, each["source"], relative=True, xywh=True))
+            boxed |= {name: True} if each.get("scientificName") else {}
         else:
             labels[name] = True
     if labels.keys() - {EMPTY_NAMES[0]}:
@@ -103,81 +85,60 @@ def _records(row: Row, observations: list[Row], location: str, root: Path) -> li
     path, name = row.get("filePath", ""), row.get("fileName", "")
     if "://" in path:
         path = f"{row['deploymentID']}/{name}" if name else path
-    record = Labeled(
+    return Labeled(
         name=path or name,
-        folder=root,
         source=row["source"],
-        camera=location or row["deploymentID"],
-        group=location or row["deploymentID"],
+        class_names=tuple(labels),
+        camera=camera,
         sequence=next((each["eventID"] for each in observations if each.get("eventID")), ""),
         taken_at=row.get("timestamp", ""),
         boxes=tuple(boxes),
         problem=VIDEO if row.get("fileMediatype", "").startswith("video") else "",
     )
-    first, *others = labels or [""]
-    return [replace(record, class_name=first), *(replace(record, class_name=other, boxes=()) for other in others)]
 
 
-def _box(row: Row, name: str) -> Box:
-    numbers = [row.get(side, "").replace(",", ".") for side in BOX]
-    return box_of(name, numbers, row["source"], relative=True, xywh=True)
-
-
-def _media_in_time(media: list[Row], observations: list[Row]) -> Callable[[Row], list[str]]:
-    """Return a function from an observation of an event to the ids of the media of its deployment in that time.
-
-    Times with an offset are compared as such, unless some have none: then all are times of the camera's clock.
-    """
-    columns = [(row, name) for row in observations for name in ("eventStart", "eventEnd") if not row["mediaID"]]
-    texts = filter(
-        None, (iso_time(row.get(name, "")) for row, name in [*columns, *((row, "timestamp") for row in media)])
+def _media_of_events(events: list[Row], media: list[Row]) -> list[list[str]]:
+    """Return for each observation of an event the ids of the media of its deployment in that time."""
+    starts, ends, moments = _seconds(
+        *(
+            [row.get(name, "") for row in rows]
+            for rows, name in ((events, "eventStart"), (events, "eventEnd"), (media, "timestamp"))
+        )
     )
-    has_offset = all(re.search(r"[+-]\d\d:\d\d$", text) for text in texts)
+    clock, found, moment = defaultdict(list), [], itemgetter(0)
+    for row, time in sorted(zip(media, moments, strict=True), key=itemgetter(1)):
+        if time == time:
+            clock[row["deploymentID"]].append((time, row["mediaID"]))
+    for row, start, end in zip(events, starts, ends, strict=True):
+        times = clock[row["deploymentID"]] if start <= end else []
+        inside = times[bisect_left(times, start, key=moment) : bisect_right(times, end, key=moment)]
+        found.append([number for _, number in inside])
+    return found
 
-    def seconds(row: Row, name: str) -> float | None:
-        if not (text := iso_time(row.get(name, ""))):
-            return None
-        time = datetime.fromisoformat(text)
-        return (time if has_offset else time.replace(tzinfo=UTC)).timestamp()
 
-    of_deployment = defaultdict(list)
-    for row in media:
-        if (time := seconds(row, "timestamp")) is not None:
-            of_deployment[row["deploymentID"]].append((time, row["mediaID"]))
-    times = {name: [*zip(*sorted(rows), strict=True)] for name, rows in of_deployment.items()}
-
-    def in_time(row: Row) -> list[str]:
-        start, end = seconds(row, "eventStart"), seconds(row, "eventEnd")
-        if start is None or end is None or row["deploymentID"] not in times:
-            return []
-        clock, ids = times[row["deploymentID"]]
-        return [*ids[bisect_left(clock, start) : bisect_right(clock, end)]]
-
-    return in_time
+def _seconds(*columns: list[str]) -> list[list[float]]:
+    """Return times in seconds, NaN for none. Unless all have an offset, all are times of the camera's clock."""
+    times = [[text and datetime.fromisoformat(text) for text in map(iso_time, column)] for column in columns]
+    is_local = any(time and not time.tzinfo for column in times for time in column)
+    return [
+        [(time.replace(tzinfo=UTC) if is_local else time).timestamp() if time else nan for time in column]
+        for column in times
+    ]
 
 
 def _rows(root: Path, name: str) -> list[Row]:
     """Return the rows of a table of the package as text, with their `source`; the table may be in several files."""
     rows = []
     for path in _paths(root, name):
-        with io.StringIO(_text(path), newline="") as text:
-            delimiter = max(DELIMITERS, key=text.readline().count)
-            text.seek(0)
-            reader, where = csv.reader(text, delimiter=delimiter, strict=True), path.relative_to(root).as_posix()
-            try:
-                header = [cell.strip() for cell in next(reader, [])]
-                check_columns(header, TABLES[name], path)
-                for cells in reader:
-                    if len(cells) > len(header):
-                        raise csv.Error(f"it has {len(cells)} cells, the header {len(header)}")
-                    cells = [re.sub(r"^(\d+)\.0+$", r"\1", text_of(cell)) for cell in cells]
-                    row = dict.fromkeys(TABLES[name], "") | dict(zip(header, cells, strict=False))
-                    rows.append(row | {"source": f"{where}:{reader.line_num}"})
-            except csv.Error as error:
-                raise ValueError(
-                    f"Row {where}:{reader.line_num} cannot be divided into cells: {error}. Expected a CSV, with double "
-                    "quotes around text with commas. Correct the row."
-                ) from None
+        header, table = read_cells(path, root, f"the columns {', '.join(TABLES[name])}")
+        header = [*map(str.strip, header)]
+        check_columns(header, TABLES[name], path)
+        for source, cells, _ in table:
+            if problem := row_problem({}, len(cells) - len(header)):
+                raise ValueError(f"Row {source} {problem}. Expected a CSV. Correct the row.")
+            cells = [re.sub(r"^(\d+)\.0+$", r"\1", text_of(cell)) for cell in cells]
+            row = dict.fromkeys(TABLES[name], "") | dict(zip(header, cells, strict=False))
+            rows.append(row | {"source": source})
     return rows
 
 
@@ -188,11 +149,12 @@ def _paths(root: Path, name: str) -> list[Path]:
     version = re.search(r"/(\d+)\.\d+[^/]*/", profile)
     if version and version[1] != "1":
         raise ValueError(f"{root / PACKAGE} is of the profile {profile:.200}. Expected Camtrap DP 1.0. Convert it.")
-    paths: dict[str, None] = {}
-    for resource in objects_of(package, "resources", root / PACKAGE):
-        if text_of(resource.get("name")).casefold() == name:
-            path = resource.get("path")
-            paths |= dict.fromkeys(map(text_of, path if isinstance(path, list) else [path]))
+    stated = [
+        resource.get("path")
+        for resource in objects_of(package, "resources", root / PACKAGE)
+        if text_of(resource.get("name")).casefold() == name
+    ]
+    paths = [text_of(path) for each in stated for path in (each if isinstance(each, list) else [each])]
     if not paths:
         raise ValueError(f"{root / PACKAGE} has no resource {name}. Expected {', '.join(TABLES)}. Export it again.")
     for path in paths:
@@ -203,18 +165,7 @@ def _paths(root: Path, name: str) -> list[Path]:
             )
         if not (root / path).is_file():
             raise ValueError(f"{root / path}, the {name} of {root / PACKAGE}, is no file. Put it there.")
-    return [root / path for path in paths]
-
-
-def _text(path: Path) -> str:
-    try:
-        with gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb") as file:
-            content = file.read(MAX_TABLE_BYTES + 1)
-        if len(content) > MAX_TABLE_BYTES:
-            raise ValueError(f"it holds more than {MAX_TABLE_BYTES:,} bytes")
-        return content.decode("utf-8-sig")
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise ValueError(f"{path} cannot be read: {error}. Expected a CSV in UTF-8. Export it again.") from None
+    return [root / path for path in dict.fromkeys(paths)]  # some packages list a resource several times
 
 
 def _is_package(root: Path) -> bool:

@@ -1,14 +1,15 @@
 """Read Roboflow's multi-class layout with one class an image: `_classes.csv` beside the images, a column a class."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
-from marinecv.data.annotations import Labeled, decisions_sentence, tables_of
+from marinecv.data.annotations import original_of
 from marinecv.data.boxes import bad_row
+from marinecv.data.labeled_images import Labeled, decisions_sentence, tables_of
 from marinecv.data.layouts import split_folders
 from marinecv.data.manifests import Manifest
-from marinecv.data.names import normalize_name, normalize_path
+from marinecv.data.names import normalize_name
 from marinecv.data.readers import Reader
 from marinecv.data.user_csv import read_cells, row_problem
 from marinecv.schema import names
@@ -22,11 +23,11 @@ def read_classes_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and an empty boxes table.
 
     Versions that Roboflow made of one image share a `group`, the name before `.rf.`. Images of no class, of several, or
-    in no row are rows with a problem. Raises ValueError where more than half of the
-    images with a class have several.
+    in no row are rows with a problem. Raises ValueError where more than half of the images with a class have several.
     """
     root, records = manifest.root, []
     for split, table in _tables(root).items():
+        folder = table.parent.relative_to(root).as_posix()
         header, rows = read_cells(table, root, "filename and a column a class")
         filename, *classes = [normalize_name(cell) for cell in header] or [""]
         if filename.casefold() != "filename" or not names(classes, f"The classes of {table}"):
@@ -36,17 +37,12 @@ def read_classes_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
             problem = row_problem({"filename": name}, len(cells) - len(header))
             if len(marks) < len(classes) or not {*marks} <= {"0", "1"}:
                 problem = problem or "expected 0 or 1 for each class"
-            of_image = [each for each, mark in zip(classes, marks, strict=False) if mark == "1"]
-            if not problem and len(of_image) != 1:
-                problem = f"names several classes: {', '.join(of_image)}" if of_image else NO_CLASS
-            elif problem:
-                problem = bad_row(text, problem)
-            class_name = "" if problem else of_image[0]
-            group = PurePosixPath(normalize_path(name)).name.partition(".rf.")[0] if ".rf." in name else ""
-            labels = {"split": split, "class_name": class_name, "group": group, "problem": problem}
-            records.append(Labeled(name=name, folder=table.parent, source=source, **labels))
-    several = sum(record.problem.startswith("names several") for record in records)
-    if several > sum(bool(record.class_name) for record in records):
+            of_image = tuple(each for each, mark in zip(classes, marks, strict=False) if mark == "1" and not problem)
+            labels = {"split": split, "class_names": of_image, "group": original_of(name)}
+            labels["problem"] = bad_row(text, problem) if problem else "" if of_image else NO_CLASS
+            records.append(Labeled(name=name, folder=folder, source=source, **labels))
+    several = sum(len(record.class_names) > 1 for record in records)
+    if several > sum(len(record.class_names) == 1 for record in records):
         raise ValueError(
             f"{several} of {len(records)} rows of {CLASSES} below {root} have several classes. Expected one class an "
             "image: labels of several classes are not read. Draw boxes, or export one class an image."

@@ -9,18 +9,15 @@ import pandas as pd
 
 from marinecv.data.annotations import (
     EMPTY_NAMES,
-    Box,
-    Labeled,
-    box_of,
     class_of,
-    decisions_sentence,
     json_files,
+    name_in,
     objects_of,
+    original_of,
     read_json,
-    tables_of,
     text_of,
 )
-from marinecv.data.boxes import bad_row
+from marinecv.data.labeled_images import Labeled, box_of, decisions_sentence, tables_of
 from marinecv.data.layouts import (
     ANNOTATION_FOLDERS,
     IMAGE_FOLDERS,
@@ -32,9 +29,9 @@ from marinecv.data.layouts import (
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_path
 from marinecv.data.readers import Reader
+from marinecv.data.shapes import size_of
 
 KEYS = ("images", "annotations", "categories")
-AUGMENTED = ".rf."  # in a name of Roboflow, after that of the image it was made of
 CROWD = "a crowd, not one animal"
 MAX_OVER = 0.1  # of the boxes of a file that may reach over the edge of their image
 
@@ -47,29 +44,25 @@ def read_coco(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     Roboflow's versions, else the camera, else the sequence.
     """
     root, records, decisions = manifest.root, [], []
-    files = image_files(root, deep=True)
+    files, own_splits = image_files(root, deep=True), {folder: split for split, folder in split_folders(root).items()}
     known = {path.relative_to(root).as_posix() for path in files}
-    places = [root, *(folder for folder in sub_folders(root) if IMAGE_FOLDERS.fullmatch(folder.name))]
-    splits = {folder: split for place in places for split, folder in split_folders(place).items()}
-    if not (tables := _split_of_tables(root)):
+    places = [folder for folder in sub_folders(root) if IMAGE_FOLDERS.fullmatch(folder.name)]
+    splits = own_splits | {folder: split for place in places for split, folder in split_folders(place).items()}
+    if not (tables := _tables(root)):
         raise ValueError(f"{root} has no JSON file of {', '.join(KEYS)}. Expected one here or in annotations/.")
-    for path, split in tables.items():
-        of_file = _read_file(path, root, decisions)
-        candidates = [path.parent, root, *places[1:], *(folder for folder in splits if splits[folder] == split)]
-        inside = {folder: folder.relative_to(root).as_posix() for folder in dict.fromkeys(candidates)}
-        names = [record.name for record in of_file]
-        num_found = {
-            folder: sum(posixpath.normpath(posixpath.join(start, normalize_path(name))) in known for name in names)
-            for folder, start in inside.items()
-        }
+    by_name = folder_splits(path.stem for path in tables if path.parent not in own_splits)
+    for path in tables:
+        split = own_splits.get(path.parent, by_name.get(path.stem, ""))
+        of_file, num_found = _read_file(path, root, decisions), {}
+        for folder in (path.parent, root, *places, *(each for each in splits if splits[each] == split)):
+            paths = (posixpath.join(folder.relative_to(root), normalize_path(record.name)) for record in of_file)
+            num_found[folder] = sum(posixpath.normpath(path) in known for path in paths)
         folder = max(num_found, key=num_found.get)
         for record in of_file:
-            parents = (folder / record.name).parents if "\0" not in record.name else ()
-            of_place = split or next((splits[parent] for parent in parents if parent in splits), "")
-            records.append(replace(record, folder=folder, split=of_place))
-    images, boxes = tables_of(root, records, files)
-    images.attrs["decisions"] += decisions
-    return images, boxes
+            parents = (folder / normalize_path(record.name)).parents
+            of_place = next((splits[parent] for parent in parents if parent in splits), "")
+            records.append(replace(record, folder=folder.relative_to(root).as_posix(), split=split or of_place))
+    return tables_of(root, records, files, decisions=decisions)
 
 
 def _tables(root: Path) -> list[Path]:
@@ -77,41 +70,30 @@ def _tables(root: Path) -> list[Path]:
     return json_files([root, *beside, *split_folders(root).values()], *KEYS)
 
 
-def _split_of_tables(root: Path) -> dict[Path, str]:
-    """Return the split of each JSON file: of its folder, else of its name among those beside it."""
-    tables, splits = _tables(root), {folder: split for split, folder in split_folders(root).items()}
-    by_name = folder_splits(path.stem for path in tables if path.parent not in splits)
-    return {path: splits.get(path.parent, by_name.get(path.stem, "")) for path in tables}
-
-
 def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
-    """Return the images of one file, whose ids are unique in it alone, a record for each class of the whole image."""
+    """Return the images of one file, whose ids are unique in it alone."""
     content, where = read_json(path), path.relative_to(root).as_posix()
     images, annotations, categories = (objects_of(content, key, path) for key in KEYS)
     names = {text_of(category.get("id")): class_of(category.get("name")) for category in categories}
-    ids = [text_of(image.get("id")) for image in images]
-    for what, num_ids, rows in (("categories", len(names), categories), ("images", len({*ids}), images)):
-        if num_ids < len(rows):
+    sizes = {text_of(image.get("id")): size_of(image.get("width"), image.get("height")) for image in images}
+    for what, ids, rows in (("categories", names, categories), ("images", sizes, images)):
+        if len(ids) < len(rows):
             raise ValueError(f"Two {what} of {path} have the same id. Expected each id once. Export the file again.")
-    sizes = dict(zip(ids, map(_size, images), strict=True))
-    as_corners = _holds_corners(annotations, sizes)
-    if as_corners:
+    if as_corners := _holds_corners(annotations, sizes):
         decisions.append(
             f"The boxes of {where} are read as corners, because as x, y, width, height they leave the images."
         )
     boxes, labels, of_sequence = defaultdict(list), defaultdict(dict), defaultdict(dict)
     for number, annotation in enumerate(annotations):
         image_id, source = text_of(annotation.get("image_id")), f"{where}:annotations[{number}]"
-        name = names.get(text_of(annotation.get("category_id")), "")
-        relative = not annotation.get("bbox") and bool(annotation.get("bbox_relative"))
-        corners = annotation.get("bbox_relative") if relative else annotation.get("bbox")
+        category = text_of(annotation.get("category_id"))
+        name = names.get(category, "")
+        corners = annotation.get("bbox") or annotation.get("bbox_relative")
         if corners and name != EMPTY_NAMES[0]:
-            box = box_of(name or "?", corners, source, relative, xywh=not as_corners)
-            if not name:
-                box = _without_class(box, annotation)
-            elif annotation.get("iscrowd") and not box.problem:
-                box = replace(box, problem=CROWD)
-            boxes[image_id].append(box)
+            reason = "" if name else f"expected a category_id that categories lists, not {category:.40}"
+            box = box_of(name, corners, source, not annotation.get("bbox"), not as_corners, reason)
+            is_crowd = annotation.get("iscrowd") and not box.problem
+            boxes[image_id].append(box._replace(problem=CROWD) if is_crowd else box)
         else:
             kind = of_sequence if annotation.get("sequence_level_annotation") is True else labels
             kind[image_id].setdefault(name, source)
@@ -120,62 +102,40 @@ def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
             f"{len(only_sequence)} images of {where} have the class of their sequence, which one image may not show."
         )
     records = []
-    for number, (image_id, image) in enumerate(zip(ids, images, strict=True)):
-        record = _record(image, f"{where}:images[{number}]", path.parent, sizes[image_id], tuple(boxes[image_id]))
-        classes = labels.get(image_id) or of_sequence.get(image_id) or {"": ""}
-        records += [
-            replace(record, class_name=name, boxes=() if extra else record.boxes, problem=record.problem or problem)
-            for extra, (name, source) in enumerate(classes.items())
-            for problem in [f"its category is not in categories ({source})" if source and not name else ""]
-        ]
-    for image_id in {**boxes, **labels, **of_sequence}.keys() - {*ids}:
+    for number, (image_id, image) in enumerate(zip(sizes, images, strict=True)):
+        name = name_in(image, "file_name")
+        classes = labels.get(image_id) or of_sequence.get(image_id) or {}
+        problem = f"its category is not in categories ({classes['']})" if "" in classes else ""
+        record = Labeled(
+            name=name,
+            source=f"{where}:images[{number}]",
+            class_names=tuple(classes),
+            group=original_of(name),
+            camera=text_of(image.get("location")),
+            sequence=text_of(image.get("seq_id")),
+            taken_at=text_of(image.get("datetime")),  # `date_captured` is the time of the export
+            size=sizes[image_id],
+            boxes=tuple(boxes[image_id]),
+            problem="is marked as corrupt" if image.get("corrupt") is True else problem,
+        )
+        records.append(record)
+    for image_id in {**boxes, **labels, **of_sequence}.keys() - sizes.keys():
         problem = f"annotations of {where} name it and images does not"
-        records.append(Labeled(name=f"image id {image_id}", folder=path.parent, source=where, problem=problem))
+        records.append(Labeled(name=f"image id {image_id}", source=where, problem=problem))
     return records
-
-
-def _record(image: dict, source: str, folder: Path, size: tuple[int, int] | None, boxes: tuple[Box, ...]) -> Labeled:
-    name = image["file_name"] if isinstance(image.get("file_name"), str) else text_of(image.get("file_name"))
-    camera, sequence = text_of(image.get("location")), text_of(image.get("seq_id"))
-    original = posixpath.basename(name.replace("\\", "/")).partition(AUGMENTED)[0] if AUGMENTED in name else ""
-    return Labeled(
-        name=name,
-        folder=folder,
-        source=source,
-        group=original or camera or sequence,
-        camera=camera,
-        sequence=sequence,
-        taken_at=text_of(image.get("datetime")),  # `date_captured` is the time of the export
-        size=size,
-        boxes=boxes,
-        problem="is marked as corrupt" if image.get("corrupt") is True else "",
-    )
-
-
-def _size(image: dict) -> tuple[int, int] | None:
-    sides = image.get("width"), image.get("height")
-    is_known = all(isinstance(side, int | float) and 0 < side < 2**31 for side in sides)
-    return tuple(map(int, sides)) if is_known else None
-
-
-def _without_class(box: Box, annotation: dict) -> Box:
-    reason = "expected a category_id that categories lists"
-    return replace(box, class_name="", problem=bad_row(f"category_id {text_of(annotation.get('category_id'))}", reason))
 
 
 def _holds_corners(annotations: list[dict], sizes: dict[str, tuple[int, int] | None]) -> bool:
     """Return whether `bbox` holds corners: all boxes are such inside their image, and many leave it otherwise."""
     num_boxes = num_over = 0
     for annotation in annotations:
-        size = sizes.get(text_of(annotation.get("image_id")))
-        box = box_of("?", annotation.get("bbox") or (), "")
-        if box.problem or not size:
-            continue
-        left, top, third, fourth = box.corners
-        if not (0 <= left < third <= size[0] + 1 and 0 <= top < fourth <= size[1] + 1):
-            return False
-        num_boxes += 1
-        num_over += left + third > size[0] + 1 or top + fourth > size[1] + 1
+        size, box = sizes.get(text_of(annotation.get("image_id"))), box_of("?", annotation.get("bbox") or (), "")
+        if size and not box.problem:
+            left, top, third, fourth = box[1:5]
+            if not (0 <= left < third <= size[0] + 1 and 0 <= top < fourth <= size[1] + 1):
+                return False
+            num_boxes += 1
+            num_over += left + third > size[0] + 1 or top + fourth > size[1] + 1
     return num_over > MAX_OVER * num_boxes
 
 

@@ -1,14 +1,14 @@
 """Read CVAT for images 1.1: one or several XML files of images with tags, boxes and other shapes."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import pandas as pd
 
-from marinecv.data.annotations import Box, Labeled, box_of, decisions_sentence, read_xml, tables_of, text_of
+from marinecv.data.annotations import read_xml, text_of
 from marinecv.data.formats import begins_with, printable
+from marinecv.data.labeled_images import Box, Labeled, box_of, decisions_sentence, drop_refuted_classes, tables_of
 from marinecv.data.layouts import folder_splits, image_files
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import Reader
@@ -43,35 +43,23 @@ def read_cvat(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         decisions.append(f"Subsets that are no split: {', '.join(map(text_of, others))}.")
     for path, image in images:
         name, subset = image.get("name", ""), image.get("subset") or path.stem  # some tools write train.xml, val.xml
-        tags = sorted({_species(tag) or _label(tag) for tag in image.iter("tag")})
         source = f"{printable(path.name)}:image {image.get('id', '')}"
         places = (f"images/{subset}/{name}", f"{subset}/{name}", f"images/{name}")
-        labels = {"class_name": tags[0] if len(tags) == 1 else "", "split": splits.get(subset, "")}
-        labels["problem"] = f"has the tags {' and '.join(tags)}, expected one" if len(tags) > 1 else ""
-        boxes = tuple(_box(shape, class_of(shape), source) for shape in image if shape.tag != "tag")
-        size = size_of(image.get("width"), image.get("height"))
-        name = next((names[place] for place in places if place in names), name)
-        records.append(Labeled(name=name, folder=root, source=source, size=size, boxes=boxes, **labels))
-    if refuted_classes(records):
-        records = [replace(record, class_name="", problem="") for record in records]
-        decisions.append("Tags are no classes here, because some differ from the boxes of their image.")
-    images, boxes = tables_of(root, records, paths, unnamed="no <image> of CVAT names it")
-    images.attrs["decisions"] += decisions
-    return images, boxes
+        record = Labeled(
+            name=next((names[place] for place in places if place in names), name),
+            source=source,
+            split=splits.get(subset, ""),
+            class_names=tuple({_species(tag) or _label(tag): True for tag in image.iter("tag")}),
+            size=size_of(image.get("width"), image.get("height")),
+            boxes=tuple(_box(shape, class_of(shape), source) for shape in image if shape.tag != "tag"),
+        )
+        records.append(record)
+    records = drop_refuted_classes(records, "Tags", decisions)
+    return tables_of(root, records, paths, unnamed="no <image> of CVAT names it", decisions=decisions)
 
 
 def _files(root: Path) -> list[Path]:
     return sorted(path for path in root.glob("*") if begins_with(path, ".xml", _ROOT_TAG))
-
-
-def refuted_classes(records: list[Labeled]) -> bool:
-    """Return whether some image has another class than all its boxes, or several: then "night" is no species."""
-    classes = [(record, {box.class_name for box in record.boxes if not box.problem}) for record in records]
-    return any(
-        record.problem or record.class_name not in of_boxes
-        for record, of_boxes in classes
-        if of_boxes and (record.class_name or record.problem)
-    )
 
 
 def _image_elements(path: Path) -> list[Element]:

@@ -2,19 +2,18 @@
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 import pandas as pd
 
-from marinecv.data.annotations import Box, Labeled, box_of, decisions_sentence, read_json, tables_of, text_of
-from marinecv.data.boxes import bad_row
+from marinecv.data.annotations import read_json, text_of
 from marinecv.data.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES, begins_with, printable
+from marinecv.data.labeled_images import Box, Labeled, box_of, decisions_sentence, drop_refuted_classes, tables_of
 from marinecv.data.layouts import image_files
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import Reader
-from marinecv.data.readers.cvat import refuted_classes
 from marinecv.data.readers.table import COLUMN_NAMES, column_key
 from marinecv.data.shapes import enclosing, size_of, turned
 
@@ -23,7 +22,17 @@ NOT_LABELED = "nobody has labeled its task"
 _TASKS = re.compile(rb'\A(\xef\xbb\xbf)?\s*\[\s*\{.*?"(annotations|completions|annotation_id|data)"\s*:', re.DOTALL)
 _UPLOAD = re.compile(r"upload/\d+/(?P<stored>(?:[0-9a-f]{8}-)?(?P<name>[^/]+))$")
 _SHAPE = re.compile(r"(rectangle|polygon|ellipse|brush|keypoint|bitmask|vector)(labels)?")
-Region = list[dict]  # items of `result` that share an id: a shape, its label and its choice, or one choice of the image
+
+
+@dataclass
+class Region:
+    """Items of `result` that share an id: a shape with its labels and choices, or choices of the whole image."""
+
+    question: str  # `from_name` of the first item
+    shape: dict | None = None
+    labels: list[str] = field(default_factory=list)
+    choices: list[str] = field(default_factory=list)
+    size: tuple[int, int] | None = None  # of the image
 
 
 def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -37,44 +46,41 @@ def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     root, records, decisions = manifest.root, [], []
     files = image_files(root, deep=True)
     file_names = {path.name for path in files}
-    tasks = [
-        (f"{printable(path.name)}:{number}", task) for path in _files(root) for number, task in enumerate(_tasks(path))
-    ]
-    done = [_annotations(task, source) for source, task in tasks]
-    if count := sum(len({str(sorted(map(_classes, regions))) for regions in each}) > 1 for each in done):
+    tasks = {f"{printable(path.name)}:{number}": task for path in _files(root) for number, task in _tasks(path)}
+    done = {source: _annotations(task, source) for source, task in tasks.items()}
+    classes_of = [{str(sorted((each.labels, each.choices) for each in regions)) for regions in done[s]} for s in done]
+    if count := sum(len(of_annotations) > 1 for of_annotations in classes_of):
         decisions.append(f"Of {count} of {len(tasks)} tasks annotations differ in their classes; the newest is taken.")
-    newest = [each[0] if each else [] for each in done]
-    shapes = [region for regions in newest for region in regions if _shape(region)]
-    of_box = _choices if shapes and all(map(_choices, shapes)) else _labels
-    if of_box is _choices:
+    newest = {source: annotations[0] if annotations else [] for source, annotations in done.items()}
+    shapes = [region for regions in newest.values() for region in regions if region.shape]
+    if by_choice := bool(shapes) and all(region.choices for region in shapes):
         decisions.append("The class of a box is its own choice, which every box has, not its label.")
-    question = _class_question(region[0] for regions in newest for region in regions if not _shape(region))
-    for (source, task), regions, annotations in zip(tasks, newest, done, strict=True):
-        asked = [each for each in regions if not _shape(each) and text_of(each[0].get("from_name")) == question]
-        classes = sorted({text for region in asked for text in _choices(region)})
-        labels = {"class_name": classes[0] if len(classes) == 1 else "", "problem": NOT_LABELED}
-        if annotations:
-            labels["problem"] = f"names several classes: {', '.join(classes)}" if len(classes) > 1 else ""
-        name = _name_of(_image_reference(task, source), file_names)
-        size = next(filter(None, (_size(item) for region in regions for item in region)), None)
-        boxes = tuple(_box(region, of_box(region), source) for region in regions if _shape(region))
-        records.append(Labeled(name=name, folder=root, source=source, size=size, boxes=boxes, **labels))
-    if refuted_classes(records):
-        decisions.append("Choices of images are no classes here, because some differ from the boxes of their image.")
-        kept = [record.problem if record.problem == NOT_LABELED else "" for record in records]
-        records = [replace(each, class_name="", problem=problem) for each, problem in zip(records, kept, strict=True)]
-    images, boxes = tables_of(root, records, files, unnamed=UNNAMED)
-    images.attrs["decisions"] += decisions
-    return images, boxes
+    question = _class_question(region for regions in newest.values() for region in regions if not region.shape)
+    for source, regions in newest.items():
+        asked = [region for region in regions if not region.shape and region.question == question]
+        of_shapes = [
+            (each, each.choices if by_choice else each.labels or each.choices) for each in regions if each.shape
+        ]
+        record = Labeled(
+            name=_name_of(_image_reference(tasks[source], source), file_names),
+            source=source,
+            class_names=tuple({text: True for region in asked for text in region.choices}),
+            size=next((region.size for region in regions if region.size), None),
+            boxes=tuple(_box(region, classes, source) for region, classes in of_shapes),
+            problem="" if done[source] else NOT_LABELED,
+        )
+        records.append(record)
+    records = drop_refuted_classes(records, "Choices of images", decisions)
+    return tables_of(root, records, files, unnamed=UNNAMED, decisions=decisions)
 
 
 def _files(root: Path) -> list[Path]:
     return sorted(path for path in root.glob("*") if begins_with(path, ".json", _TASKS))
 
 
-def _tasks(path: Path) -> list[dict]:
-    tasks = read_json(path, list)
-    for number, task in enumerate(tasks):
+def _tasks(path: Path) -> list[tuple[int, dict]]:
+    tasks = [*enumerate(read_json(path, list))]
+    for number, task in tasks:
         if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
             kind = "JSON-MIN" if isinstance(task, dict) and "annotation_id" in task else "no task"
             raise ValueError(
@@ -102,34 +108,22 @@ def _regions(results: list[dict]) -> list[Region]:
     regions: dict[object, Region] = {}
     for number, item in enumerate(results):
         if isinstance(item.get("value"), dict):  # relations have none
-            regions.setdefault(item.get("id") or number, []).append(item)
+            region = regions.setdefault(item.get("id") or number, Region(text_of(item.get("from_name"))))
+            region.size = region.size or size_of(item.get("original_width"), item.get("original_height"))
+            if _SHAPE.fullmatch(str(item.get("type"))):
+                region.shape = region.shape or item
             for key, entry in item["value"].items():
-                if (key == "choices" or key.endswith("labels")) and not isinstance(entry, list | None):
-                    raise TypeError(f"{key} is {entry!r:.40}, no list")
+                if key == "choices" or key.endswith("labels"):
+                    if not isinstance(entry, list | None):
+                        raise TypeError(f"{key} is {entry!r:.40}, no list")
+                    texts = region.choices if key == "choices" else region.labels
+                    texts += [text for text in map(text_of, entry or []) if text and text not in texts]
     return list(regions.values())
 
 
-def _shape(region: Region) -> dict | None:
-    return next((item for item in region if _SHAPE.fullmatch(str(item.get("type")))), None)
-
-
-def _choices(region: Region) -> list[str]:
-    return [text for item in region for text in map(text_of, item["value"].get("choices") or []) if text]
-
-
-def _labels(region: Region) -> list[str]:
-    """Return the labels of a shape, else its choices."""
-    values = [item["value"].get(key) for item in region for key in item["value"] if key.endswith("labels")]
-    return list(dict.fromkeys(text for value in values if value for text in map(text_of, value))) or _choices(region)
-
-
-def _classes(region: Region) -> list[str]:
-    return sorted({*_labels(region), *_choices(region)})
-
-
-def _class_question(items: Iterable[dict]) -> str | None:
+def _class_question(regions: Iterable[Region]) -> str | None:
     """Return the question (`from_name`) whose choices are classes: the only one, or the one named as a class is."""
-    names = sorted({text_of(item.get("from_name")) for item in items if item["value"].get("choices")})
+    names = sorted({region.question for region in regions if region.choices})
     usual = [name for name in names if column_key(name) in COLUMN_NAMES["class"]]
     if len(names) > 1 and len(usual) != 1:
         raise ValueError(
@@ -161,38 +155,33 @@ def _name_of(reference: str, file_names: Collection[str]) -> str:
     if is_local:
         return unquote(local)
     if scheme in ("http", "https"):
-        return unquote(rest.partition("?")[0].partition("#")[0])
-    if reference.startswith("data:"):
-        return ""
+        return unquote(re.sub(r"[?#].*", "", rest, flags=re.DOTALL))
     name = rest.partition("/")[2] if is_address else reference
     if upload := _UPLOAD.search(name):
         return upload["stored"] if upload["stored"] in file_names else upload["name"]
-    return name
+    return "" if reference.startswith("data:") else name
 
 
 def _box(region: Region, classes: list[str], source: str) -> Box:
     """Return the bounding box of a shape in fractions of its image; a box is turned about its top left corner."""
-    shape, name = _shape(region), " and ".join(classes)
-    value, kind, angle = shape["value"], shape["type"].removesuffix("labels"), shape["value"].get("rotation") or 0
+    shape, reason = region.shape, ""
+    value, kind = shape["value"], shape["type"].removesuffix("labels")
     try:
-        wide, high = (_size(shape) or (0, 0)) if angle else (1, 1)
+        angle = float(value.get("rotation") or 0)
+        wide, high = (region.size or (0, 0)) if angle else (1, 1)
         if len(classes) > 1 or shape.get("image_rotation") or kind not in ("rectangle", "polygon"):
             raise ValueError
         if kind == "polygon":
             corners = enclosing((float(x) / 100, float(y) / 100) for x, y in value["points"])
         else:
-            x, y, w, h = (float(value[key]) / 100 for key in ("x", "y", "width", "height"))
-            x, y, w, h = x * wide, y * high, w * wide, h * high
-            left, top, right, bottom = turned((x, y, x + w, y + h), float(angle), x, y)
+            x, w = (float(value[key]) / 100 * wide for key in ("x", "width"))
+            y, h = (float(value[key]) / 100 * high for key in ("y", "height"))
+            left, top, right, bottom = turned((x, y, x + w, y + h), angle, x, y)
             corners = left / wide, top / high, right / wide, bottom / high
     except (ValueError, KeyError, TypeError, ZeroDivisionError):
-        problem = "expected one class, and a rectangle or polygon in percent on an image that was not turned"
-        return replace(box_of(name, [], source, relative=True), problem=bad_row(text_of(shape), problem))
-    return box_of(name, corners, source, relative=True)
-
-
-def _size(item: dict) -> tuple[int, int] | None:
-    return size_of(item.get("original_width"), item.get("original_height"))
+        corners = shape  # are quoted
+        reason = "expected one class, and a rectangle or polygon in percent on an image that was not turned"
+    return box_of(" and ".join(classes), corners, source, relative=True, reason=reason)
 
 
 READER = Reader(

@@ -1,25 +1,15 @@
 """Read the batch output of MegaDetector, and of SpeciesNet, AddaxAI, animl and PyTorch-Wildlife in its form."""
 
+import re
 from dataclasses import replace
 from math import nan
 from pathlib import Path
 
 import pandas as pd
 
-from marinecv.data.annotations import (
-    EMPTY_NAMES,
-    Box,
-    Labeled,
-    box_of,
-    class_of,
-    decisions_sentence,
-    json_files,
-    objects_of,
-    read_json,
-    tables_of,
-    text_of,
-)
-from marinecv.data.boxes import CORNERS, bad_row
+from marinecv.data.annotations import EMPTY_NAMES, class_of, json_files, name_in, objects_of, read_json, text_of
+from marinecv.data.boxes import CORNERS
+from marinecv.data.labeled_images import VIDEO, Box, Labeled, box_of, decisions_sentence, tables_of
 from marinecv.data.layouts import image_files, sub_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_path
@@ -30,22 +20,7 @@ from marinecv.data.user_tables import is_usable
 KEYS = ("images", "detection_categories")
 THRESHOLD = 0.2  # where the file states none
 WHOLE_IMAGE, NO_DETECTION = (0, 0, 1, 1), "unknown"  # of SpeciesNet, for a class of an image without a box
-VIDEO_SUFFIXES = (
-    ".mp4",
-    ".avi",
-    ".mov",
-    ".mkv",
-    ".m4v",
-    ".mpg",
-    ".mpeg",
-    ".wmv",
-    ".asf",
-    ".mts",
-    ".3gp",
-    ".flv",
-    ".webm",
-)
-VIDEO = "a video, not an image; extract its frames"
+VIDEO_NAME = re.compile(r".*\.(mp4|avi|mov|mkv|m4v|mpe?g|wmv|asf|mts|3gp|flv|webm)", re.IGNORECASE | re.DOTALL)
 UNNAMED = "the detections do not name it"
 
 
@@ -62,18 +37,15 @@ def read_megadetector(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
             f"{manifest.root} has the detections {' and '.join(path.name for path in tables) or 'of no JSON file'}. "
             "Expected one file. Merge them, or move the others away."
         )
-    records, confidences, threshold = _read_file(tables[0], manifest.root)
+    records, facts, threshold = _read_file(tables[0], manifest.root)
     used = []
     for record in records:
-        boxes = tuple(box for box in record.boxes if not confidences[box.source][0] < threshold)
-        is_empty = not (boxes or record.class_name or record.problem)
-        used.append(replace(record, boxes=boxes, class_name=EMPTY_NAMES[0] if is_empty else record.class_name))
-    images, boxes = tables_of(manifest.root, used, unnamed=UNNAMED)
-    images.attrs["decisions"].append(
-        f"Boxes of {tables[0].name} of less confidence than {threshold:g} are not used; an image without other boxes "
-        f'is of class "{EMPTY_NAMES[0]}".'
-    )
-    return images, boxes
+        boxes = tuple(box for box in record.boxes if not facts[box.source][0] < threshold)
+        class_names = record.class_names if boxes or record.problem else record.class_names or EMPTY_NAMES[:1]
+        used.append(replace(record, boxes=boxes, class_names=class_names))
+    decision = f"Boxes of {tables[0].name} of less confidence than {threshold:g} are not used; an image without other "
+    decision += f'boxes is of class "{EMPTY_NAMES[0]}".'
+    return tables_of(manifest.root, used, unnamed=UNNAMED, decisions=[decision])
 
 
 def read_detections(path: Path, root: Path) -> pd.DataFrame:
@@ -87,89 +59,71 @@ def read_detections(path: Path, root: Path) -> pd.DataFrame:
     Raises:
         ValueError: the file cannot be read, or names no image below `root`.
     """
-    records, confidences, _ = _read_file(path, root)
+    records, facts, _ = _read_file(path, root)
     images, boxes = tables_of(root, records, unnamed=UNNAMED)
     unknown = images.loc[~is_usable(images), ["image_id", "problem"]].assign(class_name="", source=path.name)
     boxes = pd.concat([boxes, unknown.assign(**dict.fromkeys(CORNERS, nan))], ignore_index=True)
-    scores = [confidences.get(source, (nan, "")) for source in boxes["source"]]
-    return boxes.assign(confidence=[score for score, _ in scores], category=[name for _, name in scores])
+    facts = [facts.get(source, (nan, "")) for source in boxes["source"]]
+    return boxes.assign(confidence=[confidence for confidence, _ in facts], category=[name for _, name in facts])
 
 
 def _read_file(path: Path, root: Path) -> tuple[list[Labeled], dict[str, tuple[float, str]], float]:
     """Return every image with all its boxes, confidence and category by the `source` of a box, and the threshold."""
-    content, records, confidences = read_json(path), [], {}
-    info = _object(content, "info")
-    names = {key: _names(content, key) for key in ("detection_categories", "classification_categories")}
+    content, records, facts = read_json(path), [], {}
+    categories, classes = (
+        {text_of(number): class_of(name) for number, name in _object(content, key).items()}
+        for key in ("detection_categories", "classification_categories")
+    )
     where = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
     for number, image in enumerate(objects_of(content, "images", path)):
-        source, boxes, class_name = f"{where}:images[{number}]", [], ""
-        problem = _problem(image)
+        source, boxes, class_name, problem = f"{where}:images[{number}]", [], "", _problem(image)
         for index, detection in enumerate(image.get("detections") or () if not problem else ()):
-            box, confidence, category = _box(detection, names, f"{source}.detections[{index}]")
-            if category == NO_DETECTION and box.corners == WHOLE_IMAGE:
+            category = categories.get(text_of(detection.get("category")), "")
+            box, confidence = _box(detection, category, classes, f"{source}.detections[{index}]")
+            if category == NO_DETECTION and box[1:5] == WHOLE_IMAGE:
                 class_name = "" if box.class_name == NO_DETECTION else box.class_name
                 problem = "" if class_name else "nothing was detected, and no class found"
             elif category != EMPTY_NAMES[0]:
                 boxes.append(box)
-                confidences[box.source] = confidence, category
-        name = image["file"] if isinstance(image.get("file"), str) else text_of(image.get("file"))
-        folders = normalize_path(name).split("/")[:-1]
-        record = Labeled(
-            name=name,
-            folder=root,
-            source=source,
-            class_name=class_name,
-            group=next((folder for folder in folders if folder not in ("", ".")), ""),
-            taken_at=text_of(image.get("datetime")),
-            boxes=tuple(boxes),
-            problem=problem,
-        )
-        records.append(record)
-    stated = _object(info, "detector_metadata").get("typical_detection_threshold")
-    is_stated = isinstance(stated, float | int) and 0 < stated < 1
-    return records, confidences, float(stated) if is_stated else THRESHOLD
+                facts[box.source] = confidence, category
+        name = name_in(image, "file")
+        folders = [folder for folder in normalize_path(name).split("/")[:-1] if folder not in ("", ".")]
+        labels = {"class_names": (class_name,) * bool(class_name), "taken_at": text_of(image.get("datetime"))}
+        labels |= {"group": folders[0] if folders else "", "boxes": tuple(boxes), "problem": problem}
+        records.append(Labeled(name=name, source=source, **labels))
+    stated = _object(_object(content, "info"), "detector_metadata").get("typical_detection_threshold")
+    return records, facts, float(stated) if isinstance(stated, float | int) and 0 < stated < 1 else THRESHOLD
 
 
 def _problem(image: dict) -> str:
     """Return why an image has no detections that can be used, or ""."""
-    if text_of(image.get("file")).lower().endswith(VIDEO_SUFFIXES) or {"frame_rate", "frames_processed"} & image.keys():
+    detections, failure = image.get("detections"), text_of(image.get("failure"))
+    if VIDEO_NAME.fullmatch(text_of(image.get("file"))) or {"frame_rate", "frames_processed"} & image.keys():
         return VIDEO
-    if failure := text_of(image.get("failure")):
-        return f"was not processed: {failure:.80}"
-    detections = image.get("detections")
-    if detections is None:
-        return "was not processed: it has no list of detections"
-    if not isinstance(detections, list) or not all(isinstance(each, dict) for each in detections):
-        return "its detections are no list of objects"
-    return ""
+    if failure or detections is None:
+        return f"was not processed: {failure or 'it has no list of detections':.80}"
+    is_list = isinstance(detections, list) and all(isinstance(each, dict) for each in detections)
+    return "" if is_list else "its detections are no list of objects"
 
 
-def _box(detection: dict, names: dict[str, dict[str, str]], source: str) -> tuple[Box, float, str]:
-    """Return the box of a detection, its confidence and the name of its category."""
-    category = names["detection_categories"].get(text_of(detection.get("category")), "")
+def _box(detection: dict, category: str, classes: dict[str, str], source: str) -> tuple[Box, float]:
+    """Return the box of a detection, of its best class or else its category, and its confidence."""
     name, reason = category, "" if category else "expected a category that detection_categories lists"
     try:
         confidence = float(detection.get("conf"))
         scores = {text_of(key): float(score) for key, score in detection.get("classifications") or ()}
     except (TypeError, ValueError):
         confidence, scores, reason = nan, {}, "expected a number as conf, and pairs of class and number"
-    if not 0 <= confidence <= 1:
-        reason = reason or "expected a confidence from 0 to 1"
     if scores:
-        name = names["classification_categories"].get(max(scores, key=scores.get), "")
+        name = classes.get(max(scores, key=scores.get), "")
         reason = reason or ("" if name else "expected a class that classification_categories lists")
-    box = box_of(name or "?", detection.get("bbox"), source, relative=True, xywh=True)
-    if reason and not box.problem:
-        box = replace(box, class_name="", problem=bad_row(text_of(detection), reason))
-    return box, confidence, category
+    if not 0 <= confidence <= 1:
+        reason = reason or f"expected a confidence from 0 to 1, not {confidence:g}"
+    return box_of(name, detection.get("bbox"), source, relative=True, xywh=True, reason=reason), confidence
 
 
 def _object(content: dict, key: str) -> dict:
     return content[key] if isinstance(content.get(key), dict) else {}
-
-
-def _names(content: dict, key: str) -> dict[str, str]:
-    return {text_of(number): class_of(name) for number, name in _object(content, key).items()}
 
 
 def _tables(root: Path) -> list[Path]:

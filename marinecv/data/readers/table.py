@@ -5,21 +5,23 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
-from marinecv.data.annotations import Labeled, decisions_sentence, tables_of, text_of
+from marinecv.data.annotations import text_of
 from marinecv.data.boxes import bad_row, refuse_mostly_bad
 from marinecv.data.formats import printable
+from marinecv.data.labeled_images import Labeled, decisions_sentence, tables_of
 from marinecv.data.layouts import HIDDEN_PREFIXES
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_name, normalize_path
 from marinecv.data.readers import Reader
 from marinecv.data.splits.split_catalog import known_splits
-from marinecv.data.user_csv import DELIMITERS, Row, read_cells, row_problem
+from marinecv.data.user_csv import DELIMITERS, MAX_UNPACKED_BYTES, Row, read_cells, row_problem
+from marinecv.data.user_tables import is_usable
 from marinecv.schema import check_choice
 
 LABELS, OWN = "labels", "labels.csv"  # the name of a table that goes before others; that of our own form
@@ -39,12 +41,10 @@ COLUMN_NAMES = {  # what a column holds -> its usual names, as `column_key` retu
 WILDLIFE_INSIGHTS = {"deploymentid", "filename", "commonname", "genus", "species"}
 NOT_CLASSES = ("cv needed", "cv failed", "no cv result")  # of Wildlife Insights
 BOXES = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"bboxx", "bboxy"})
-MAX_UNPACKED_BYTES = 2**30
 _HEAD_BYTES = 2**16
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DATE = re.compile(
-    rf"(\d{{1,2}})([/.-])(\d{{1,2}}|{'|'.join(MONTHS)})\2(\d{{4}})[ T]+(\d{{1,2}}):(\d\d(?::\d\d)?)(?: ?([AP]M))?", re.I
-)
+_DAY_FIRST = rf"(\d{{1,2}})([/.-])(\d{{1,2}}|{'|'.join(MONTHS)})\2(\d{{4}})"
+_DATE = re.compile(rf"^{_DAY_FIRST}[ T]+(\d{{1,2}}):(\d\d(?::\d\d)?)(?: ?([AP]M))?$", re.IGNORECASE)
 
 
 def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -57,39 +57,38 @@ def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     root, table = manifest.root, _find_table(manifest.root, manifest.columns)
     header, rows = _read_rows(table, root)
-    keys, is_own = [*map(column_key, header)], table.name == OWN
-    key_of, unlabeled = _choose_columns(table, header, manifest.columns), f"no class in {table.name}"
-    is_insights = {*keys} >= WILDLIFE_INSIGHTS and "class" not in manifest.columns
-    all_cells = [{key: cell.strip() for key, cell in zip(keys, cells, strict=False)} for _, cells, _ in rows]
-    values = [{name: cells.get(key_of.get(name), "") for name in COLUMN_NAMES} for cells in all_cells]
-    texts = [row["datetime"] or f"{row['date']} {row['time']}".strip() for row in values]
-    times = _iso_dates(texts, table)
-    sources = pd.Series([source for source, *_ in rows], dtype=str)
-    splits = known_splits(pd.Series([row["split"] for row in values], dtype=str), sources)
-    records, seen = [], set()
-    for number, (source, cells, text) in enumerate(rows):
-        row, camera = values[number], "/".join(filter(None, (values[number]["site"], values[number]["camera"])))
-        class_name = _insights_class(all_cells[number]) if is_insights else row["class"]
-        name = "/".join(filter(None, (row["site" if is_insights else "folder"], row["file"])))
-        if is_own and (not name or normalize_path(name) in seen):
-            what = f"{name} again" if name else "no file"
-            raise ValueError(f"Row {source} names {what}. Expected one row an image. Fix the CSV.")
-        seen.add(normalize_path(name))
-        needed = {"file": row["file"], **({"class": class_name} if is_own else {})}
-        problem = row_problem(needed, len(cells) - len(header))
-        labels = {"class_name": class_name, "split": splits[number], "group": camera or row["sequence"]}
-        labels |= {"camera": camera, "sequence": row["sequence"], "taken_at": times[number]}
-        labels["problem"] = bad_row(text, problem) if problem else "" if class_name else unlabeled
-        records.append(Labeled(name=name, folder=root, source=source, **labels))
-    problems = pd.DataFrame({"problem": [record.problem for record in records], "source": sources}, dtype=str)
-    refuse_mostly_bad(problems)
-    images, boxes = tables_of(root, records, unnamed=unlabeled)
-    if not {"site", "camera", "sequence"} & key_of.keys():
-        images["group"] = [normalize_name(name.partition("/")[0]) if "/" in name else "" for name in images["image_id"]]
+    key_of, keys = _choose_columns(table, header, manifest.columns), [*map(column_key, header)]
+    is_own, unlabeled = table.name == OWN, f"no class in {table.name}"
+    by_key = [dict(zip(keys, map(str.strip, cells), strict=False)) for _, cells, _ in rows]
+    facts = [{name: cells.get(key_of.get(name), "") for name in COLUMN_NAMES} for cells in by_key]
+    facts = pd.DataFrame(facts, columns=[*COLUMN_NAMES], dtype=str)
+    if {*keys} >= WILDLIFE_INSIGHTS and "class" not in manifest.columns:
+        facts = facts.assign(folder=facts["site"], **{"class": [*map(_insights_class, by_key)]})
+    facts["source"] = pd.Series([source for source, *_ in rows], dtype=str)
+    facts["split"] = known_splits(facts["split"], facts["source"])
+    facts["name"] = (facts["folder"] + "/").where(facts["folder"] != "", "") + facts["file"]
+    facts["camera"] = (facts["site"] + "/" + facts["camera"]).str.strip("/")
+    times = facts["datetime"].where(facts["datetime"] != "", (facts["date"] + " " + facts["time"]).str.strip())
+    facts["taken_at"] = _iso_dates(times, table)
+    repeated = facts["name"].map(normalize_path).duplicated() | (facts["file"] == "")
+    for row in facts[repeated & is_own].head(1).itertuples():
+        what = f"{row.name} again" if row.file else "no file"
+        raise ValueError(f"Row {row.source} names {what}. Expected one row an image. Fix the CSV.")
+    needed = facts[["file", "class"] if is_own else ["file"]].to_dict("records")
+    problems = [row_problem(row, len(cells) - len(header)) for row, (_, cells, _) in zip(needed, rows, strict=True)]
+    bad = [bad_row(text, problem) if problem else "" for (*_, text), problem in zip(rows, problems, strict=True)]
+    facts["problem"] = pd.Series(bad, dtype=str)
+    refuse_mostly_bad(facts)
+    facts["problem"] = facts["problem"].mask(is_usable(facts) & (facts["class"] == ""), unlabeled)
+    rows_of_records = facts[["name", "source", "split", "camera", "sequence", "taken_at", "problem"]].to_dict("records")
+    records = [Labeled(class_names=(name,), **row) for name, row in zip(facts["class"], rows_of_records, strict=True)]
     used = {name: header[keys.index(key)] for name, key in key_of.items()}
-    if not is_own or {*used} - {"file", "class", "split"}:
-        words = ", ".join(f"{name}={column}" for name, column in used.items())
-        images.attrs["decisions"].insert(0, f"Columns of {table.name}: {words}.")
+    words = ", ".join(f"{name}={column}" for name, column in used.items())
+    is_said = not is_own or used.keys() - {"file", "class", "split"}
+    decisions = [f"Columns of {table.name}: {words}."] if is_said else []
+    images, boxes = tables_of(root, records, unnamed=unlabeled, decisions=decisions)
+    if not {"site", "camera", "sequence"} & used.keys():
+        images["group"] = [normalize_name(name.partition("/")[0]) if "/" in name else "" for name in images["image_id"]]
     return images, boxes
 
 
@@ -107,16 +106,15 @@ def _candidates(root: Path, columns: Mapping[str, str]) -> list[Path]:
     """Return the tables of a folder that may name the classes of images: that called `LABELS`, else by their header."""
     files = _table_files(root)
     own = [path for path in files if path.stem == LABELS]
+    if own and not columns:
+        return own
+    keys_of = {path: {*map(column_key, _header(path))} for path in files}
     if columns:
         wanted = {*map(column_key, columns.values())}
-        found = [path for path in files if wanted <= {*map(column_key, _header(path))}] or files
+        found = [path for path in files if wanted <= keys_of[path]] or files
         return [path for path in found if path in own] or found
-    return own or [path for path in files if _has_labels({*map(column_key, _header(path))})]
-
-
-def _has_labels(keys: set[str]) -> bool:
-    has_both = all(keys & {*COLUMN_NAMES[name]} for name in ("file", "class"))
-    return has_both and not any(keys >= corners for corners in BOXES)
+    both = [path for path in files if all(keys_of[path] & {*COLUMN_NAMES[name]} for name in ("file", "class"))]
+    return [path for path in both if not any(keys_of[path] >= corners for corners in BOXES)]
 
 
 def _find_table(root: Path, columns: Mapping[str, str]) -> Path:
@@ -133,10 +131,9 @@ def _find_table(root: Path, columns: Mapping[str, str]) -> Path:
 def _header(path: Path) -> list[str]:
     """Return the header of a table, as far as it can be read."""
     if path.suffix.lower() == ".xlsx":
-        try:
-            return next(_sheet(path), [])
-        except ValueError:
-            return []
+        with suppress(ValueError):
+            return next(iter(_sheet(path, num_rows=1)), [])
+        return []
     with open(path, "rb") as file:
         line = io.StringIO(file.read(_HEAD_BYTES).decode("utf-8-sig", "replace"), newline="").readline()
     return next(csv.reader([line], delimiter=max(DELIMITERS, key=line.count)), [])
@@ -145,35 +142,26 @@ def _header(path: Path) -> list[str]:
 def _read_rows(path: Path, root: Path) -> tuple[list[str], list[Row]]:
     if path.suffix.lower() != ".xlsx":
         return read_cells(path, root, "a column of files and one of classes")
-    header, *rows = [*_sheet(path)] or [[]]
+    header, *rows = _sheet(path) or [[]]
     numbered = [(f"{path.relative_to(root).as_posix()}:{number}", row) for number, row in enumerate(rows, start=2)]
     return header, [(source, row, ",".join(row)) for source, row in numbered if any(row)]
 
 
-def _sheet(path: Path) -> Iterator[list[str]]:
-    """Yield the rows of the first sheet of an XLSX as text, of a formula its value."""
-    try:
-        from openpyxl import load_workbook
-    except ImportError:
-        raise ValueError(
-            f"{path} needs openpyxl: pip install 'marinecv[tables]'. Or save the sheet as {OWN}."
-        ) from None
+def _sheet(path: Path, num_rows: int | None = None) -> list[list[str]]:
+    """Return the first rows of the first sheet of an XLSX as text, of a formula its value."""
     try:
         with zipfile.ZipFile(path) as archive:
             if (size := sum(entry.file_size for entry in archive.infolist())) > MAX_UNPACKED_BYTES:
                 raise ValueError(f"unpacked it has {size:,} bytes, more than {MAX_UNPACKED_BYTES:,}")
         with warnings.catch_warnings(action="ignore"):  # of styles and extensions, which hold no values
-            book = load_workbook(path, read_only=True, data_only=True)
-            with closing(book):
-                sheet = book.worksheets[0]
-                sheet.reset_dimensions()  # some programs state wrong ones
-                for row in sheet.iter_rows(values_only=True):
-                    cells = [*map(text_of, row)]
-                    while cells and not cells[-1]:
-                        cells.pop()
-                    yield cells
+            sheet = pd.read_excel(path, header=None, nrows=num_rows, dtype=object, na_filter=False, engine="openpyxl")
+    except ImportError:
+        raise ValueError(
+            f"{path} needs openpyxl: pip install 'marinecv[tables]'. Or save the sheet as {OWN}."
+        ) from None
     except Exception as error:  # a damaged zip or XML raises many kinds
         raise ValueError(f"{path} is no XLSX that can be read: {error}. Save the sheet as {OWN}.") from error
+    return [[*map(text_of, row)] for row in sheet.to_numpy().tolist()]
 
 
 def _choose_columns(table: Path, header: list[str], named: Mapping[str, str]) -> dict[str, str]:
@@ -211,24 +199,24 @@ def _insights_class(row: Mapping[str, str]) -> str:
     return "" if is_refuted or name.casefold() in NOT_CLASSES else name
 
 
-def _iso_dates(texts: list[str], table: Path) -> list[str]:
+def _iso_dates(texts: pd.Series, table: Path) -> pd.Series:
     """Return times whose date is ISO where it was day, month and year; raise ValueError where it is not clear which."""
-    matches = [_DATE.fullmatch(text) for text in texts]
-    unclear = [(int(match[1]), int(match[3])) for match in matches if match and match[3].isdigit()]
-    day_first, month_first = (any(number > 12 for number in column) for column in zip(*unclear, (0, 0), strict=True))
-    if unclear and day_first == month_first:
+    numbers = texts.str.extract(_DATE)[[0, 2]].apply(pd.to_numeric, errors="coerce").dropna()
+    day_first, month_first = (numbers > 12).any()
+    if len(numbers) and day_first == month_first:
         raise ValueError(
-            f"The dates of {table}, such as {texts[[*map(bool, matches)].index(True)]!r}, could be day/month or "
-            "month/day. Expected ISO dates, such as 2024-11-03 18:22:40. Write the column so."
+            f"The dates of {table}, such as {texts[numbers.index[0]]!r}, could be day/month or month/day. Expected ISO "
+            "dates, such as 2024-11-03 18:22:40. Write the column so."
         )
-    return [_iso_date(match, month_first) if match else text for text, match in zip(texts, matches, strict=True)]
 
+    def as_iso(match: re.Match) -> str:
+        first, _, second, year, hour, rest, half = match.groups()
+        day, month = (second, first) if month_first and second.isdigit() else (first, second)
+        month = int(month) if month.isdigit() else MONTHS.index(month.lower()) + 1
+        hour = int(hour) % 12 + 12 * (half.lower() == "pm") if half else int(hour)
+        return f"{year}-{month:02}-{int(day):02} {hour:02}:{rest}"
 
-def _iso_date(match: re.Match, month_first: bool) -> str:
-    day, month = (match[3], match[1]) if month_first and match[3].isdigit() else (match[1], match[3])
-    month = int(month) if month.isdigit() else MONTHS.index(month.lower()) + 1
-    hour = int(match[5]) % 12 + 12 * (match[7].lower() == "pm") if match[7] else int(match[5])
-    return f"{match[4]}-{month:02}-{int(day):02} {hour:02}:{match[6]}"
+    return texts.str.replace(_DATE, as_iso, regex=True)
 
 
 READER = Reader(

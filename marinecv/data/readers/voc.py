@@ -7,9 +7,10 @@ from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 
-from marinecv.data.annotations import Labeled, box_of, decisions_sentence, read_xml, tables_of
+from marinecv.data.annotations import read_xml
 from marinecv.data.boxes import CORNERS
 from marinecv.data.formats import begins_with, printable, unsupported_reason
+from marinecv.data.labeled_images import Labeled, box_of, decisions_sentence, tables_of
 from marinecv.data.layouts import (
     ANNOTATION_FOLDERS,
     IMAGE_FOLDERS,
@@ -52,15 +53,13 @@ def read_voc(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
             raise ValueError(f"{other} and {path} are of one image. Expected one. Remove the other.")
         known, places = (lists, keys) if lists else (splits, (image or path).relative_to(root).parts[:-1])
         split = next((known[place] for place in places if place in known), "")
-        boxes = [
-            box_of(
-                each.findtext("name"), [each.findtext(f"bndbox/{corner}") for corner in CORNERS], f"{source}:{number}"
-            )
-            for number, each in enumerate(tree.findall("object"), 1)
-        ]
+        boxes = []
+        for number, each in enumerate(tree.findall("object"), 1):
+            corners = [each.findtext(f"bndbox/{corner}") for corner in CORNERS]
+            boxes.append(box_of(each.findtext("name"), corners, f"{source}:{number}"))
         name = image.relative_to(root).as_posix() if image else name or path.stem
         size = size_of(tree.findtext("size/width"), tree.findtext("size/height"))
-        records.append(Labeled(name=name, folder=root, source=source, split=split, size=size, boxes=tuple(boxes)))
+        records.append(Labeled(name=name, source=source, split=split, size=size, boxes=tuple(boxes)))
     return tables_of(root, records, files, unnamed="no XML file is of it")
 
 
