@@ -43,3 +43,9 @@ def test_boxes_a_catalog_and_a_set_without_a_usable_image_are_described(roboflow
     assert of_catalog.startswith("catalog: a catalog\nimages: ") and "splits: none" in of_catalog
     none = mcv.describe(catalog.assign(problem="no box"))
     assert f"images: {len(catalog)}, 0 usable; {len(catalog)} no box" in none and "dates: none" in none
+
+
+def test_columns_name_those_of_a_table(tmp_path, capsys):
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.jpg")
+    (tmp_path / "t.csv").write_text("Foto,Tier\na.jpg,Luchs\n")
+    assert "classes: 1: Luchs 1" in shown(capsys, "data", "describe", tmp_path, "--columns", "file=Foto", "class=Tier")

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import marinecv as mcv
 from marinecv.files.csv_tables import read_table
 from marinecv.workflows import sort_into as sorting
+from marinecv.workflows.outputs import common_folder
 from marinecv.workflows.sort_into import sort_into
 
 
@@ -82,3 +84,17 @@ def test_an_undo_file_removes_nothing_outside_its_folder(table, tmp_path):
     with pytest.raises(ValueError, match="names files outside its folder"):
         mcv.undo_sort(tmp_path / "by_class" / "undo.csv")
     assert Path(table["path"][0]).exists() and len(read_table(tmp_path / "by_class" / "undo.csv")) == 3
+
+
+def test_a_file_that_is_in_the_way_is_never_replaced(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_text(name)
+    with pytest.raises(FileExistsError):
+        sorting._link_or_copy(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    assert (tmp_path / "b.jpg").read_text() == "b.jpg"
+
+
+def test_images_of_several_drives_have_no_common_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(os.path, "commonpath", Mock(side_effect=ValueError("Paths don't have the same drive")))
+    with pytest.raises(ValueError, match="same drive: .*Expected images of one drive"):
+        common_folder([tmp_path])

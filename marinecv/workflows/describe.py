@@ -1,5 +1,7 @@
 """A description of a data set in about ten lines, without TensorFlow and without decoding an image."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from marinecv.console import Log, silent
@@ -15,7 +17,14 @@ from marinecv.workflows.sources import Data, source_of
 MAX_NAMES = 12  # that a line lists
 
 
-def describe(data: Data, *, class_level: str | None = None, merge_case: bool = False, log: Log | None = None) -> str:
+def describe(
+    data: Data,
+    *,
+    class_level: str | None = None,
+    merge_case: bool = False,
+    columns: Mapping[str, str] | None = None,
+    log: Log | None = None,
+) -> str:
     """Return what is read of a data set: layout, images, classes, splits, cameras, dates, boxes, sizes, other files.
 
         >>> import marinecv as mcv
@@ -24,12 +33,13 @@ def describe(data: Data, *, class_level: str | None = None, merge_case: bool = F
 
     Args:
         data: as in `train`.
-        class_level, merge_case: how class folders are read, as in `find_data`.
+        class_level, merge_case, columns: how class folders and tables are read, as in `find_data`.
         log: called with each line of text, such as on annotations that cannot be read; None is silent.
     Raises:
         ValueError: there are no such images, or they cannot be read.
     """
-    choice = DataConfig(name=DEMO_NAME, class_level=class_level or "", merge_case=merge_case)
+    reading = {"class_level": class_level or "", "merge_case": merge_case, "columns": dict(columns or {})}
+    choice = DataConfig(name=DEMO_NAME, **reading)
     source = source_of(data, choice, log or silent)
     manifest = source.manifest
     catalog = as_table(source.read(choice, log or silent), optional=dict.fromkeys(PLACE_COLUMNS, ""))

@@ -70,7 +70,8 @@ def _fetch(args: argparse.Namespace) -> int:
 def _describe(args: argparse.Namespace) -> int:
     from marinecv.workflows.describe import describe
 
-    options.print_line(describe(args.folder, class_level=args.class_level, merge_case=args.merge_case, log=print))
+    reading = {"class_level": args.class_level, "merge_case": args.merge_case, "columns": dict(args.columns or ())}
+    options.print_line(describe(args.folder, **reading, log=print))
     return 0
 
 

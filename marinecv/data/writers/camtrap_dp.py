@@ -198,7 +198,8 @@ def check_table(name: str, table: pd.DataFrame, where: object) -> None:
             if is_right and kind in ("integer", "number"):
                 is_right = not (float(cell) < low or float(cell) > high)  # nan is no bound
             if not (is_right if cell else field["required"] == "0"):
-                bounds = f"{field['minimum']} to {field['maximum']}" if field["minimum"] else ""
+                bounds = f"from {field['minimum']} {field['maximum'] and 'to '}{field['maximum']}".strip()
+                bounds = bounds if field["minimum"] else ""
                 expected = " ".join(filter(None, (kind, ", ".join(values), bounds)))
                 raise ValueError(f"{where} has {cell!r} as {field['field']}. Expected {expected}. Correct it.")
 
