@@ -74,8 +74,8 @@ def script_of_all(epochs: int) -> str:
     """Return one script that trains every network of the grid on the same three datasets."""
     parts = []
     for recipe in GRID:
-        before, _, rest = keras_script(recipe.with_training(epochs=epochs)).partition("pixels = keras.Input")
-        model, _, fit = rest.partition("\ntrain, validation = ")
+        before, _, after = keras_script(recipe.with_training(epochs=epochs)).partition("pixels = keras.Input")
+        model, _, fit = after.partition("\ntrain, validation = ")
         fit = fit.partition("\n")[2].replace("evaluate(dataset(split)", "evaluate(splits[split]")
         parts += [f"pixels = keras.Input{model}", fit]
     datasets = 'splits = {split: dataset(split) for split in ("validation", "test")}\n'

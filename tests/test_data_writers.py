@@ -179,7 +179,7 @@ def test_a_package_holds_what_can_be_placed_and_says_what_was_left_out(table, me
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        ("deployments.csv", "46.2044", "96.2", "has '96.2' as latitude. Expected number -90 to 90"),
+        ("deployments.csv", "46.2044", "96.2", "has '96.2' as latitude. Expected number from -90 to 90"),
         ("deployments.csv", "46.2044", "", "has '' as latitude"),
         ("deployments.csv", "d2", "d1", "has 'd1' twice as deploymentID"),
         ("deployments.csv", "deploymentEnd", "end", "lacks the column 'deploymentEnd'"),

@@ -211,12 +211,12 @@ def output_of(run: Run, key: str) -> Path:
 
 
 def join_parts(parts: list[Path], output: Path) -> tuple[Counter[tuple[str, str]], int]:
-    """Write the rows of all parts as one table for people, with time and place of each file told from all of them.
+    """Write the rows of all parts as one table for people, with the time and place of each file.
 
     Returns the number of files by camera and predicted class ("" of files with a problem), and of those to review.
     """
-    told = pd.concat([read_table(part)[["path", "exif_time"]] for part in parts], ignore_index=True)
-    places = with_places(told.rename(columns={"path": "image_id"}).assign(class_name="", group=""))[PLACES]
+    files = pd.concat([read_table(part)[["path", "exif_time"]] for part in parts], ignore_index=True)
+    places = with_places(files.rename(columns={"path": "image_id"}).assign(class_name="", group=""))[PLACES]
     counts, flagged, start = Counter(), 0, 0
     with open(output, "wb") as out:
         out.write(BOM.encode())

@@ -17,7 +17,7 @@ from marinecv.data.annotations import (
     read_json,
     text_of,
 )
-from marinecv.data.labeled_images import Labeled, box_of, decisions_sentence, tables_of
+from marinecv.data.labeled_images import Box, Labeled, box_of, decisions_sentence, tables_of
 from marinecv.data.layouts import (
     ANNOTATION_FOLDERS,
     IMAGE_FOLDERS,
@@ -93,7 +93,7 @@ def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
             reason = "" if name else f"expected a category_id that categories lists, not {category:.40}"
             box = box_of(name, corners, source, not annotation.get("bbox"), not as_corners, reason)
             is_crowd = annotation.get("iscrowd") and not box.problem
-            boxes[image_id].append(box._replace(problem=CROWD) if is_crowd else box)
+            boxes[image_id].append(Box(*box[:6], CROWD, box.relative) if is_crowd else box)
         else:
             kind = of_sequence if annotation.get("sequence_level_annotation") is True else labels
             kind[image_id].setdefault(name, source)

@@ -151,12 +151,12 @@ def _is_image(reference: str) -> bool:
 def _name_of(reference: str, file_names: Collection[str]) -> str:
     """Return the path or name that a reference to an image ends with; an upload may have kept its prefix."""
     _, is_local, local = reference.partition("/local-files/?d=")
-    scheme, is_address, rest = reference.partition("://")
+    scheme, is_address, place = reference.partition("://")
     if is_local:
         return unquote(local)
     if scheme in ("http", "https"):
-        return unquote(re.sub(r"[?#].*", "", rest, flags=re.DOTALL))
-    name = rest.partition("/")[2] if is_address else reference
+        return unquote(re.sub(r"[?#].*", "", place, flags=re.DOTALL))
+    name = place.partition("/")[2] if is_address else reference
     if upload := _UPLOAD.search(name):
         return upload["stored"] if upload["stored"] in file_names else upload["name"]
     return "" if reference.startswith("data:") else name

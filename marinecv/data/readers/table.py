@@ -210,11 +210,11 @@ def _iso_dates(texts: pd.Series, table: Path) -> pd.Series:
         )
 
     def as_iso(match: re.Match) -> str:
-        first, _, second, year, hour, rest, half = match.groups()
+        first, _, second, year, hour, minutes, half = match.groups()
         day, month = (second, first) if month_first and second.isdigit() else (first, second)
         month = int(month) if month.isdigit() else MONTHS.index(month.lower()) + 1
         hour = int(hour) % 12 + 12 * (half.lower() == "pm") if half else int(hour)
-        return f"{year}-{month:02}-{int(day):02} {hour:02}:{rest}"
+        return f"{year}-{month:02}-{int(day):02} {hour:02}:{minutes}"
 
     return texts.str.replace(_DATE, as_iso, regex=True)
 
