@@ -5,7 +5,7 @@ Needs:  aquarium/ and cub_x20/ in the folder, and the weights of MobileNet; abou
 Writes: benchmarks/results/crops.csv
 
 Both are logistic regression on frozen features of MobileNet at 224 or 320 pixels, pooling and penalty chosen by
-cross-validation in train. Accuracies are of the `n` of all `photographs` in a split that have a usable crop, by their
+cross-validation in train. Accuracies are of the `n` of all `photos` in a split that have a usable crop, by their
 label, which boxes give where no folder does. `difference` is crops minus whole, with its paired interval over groups of
 related photographs. `crops` is their number in the split.
 """
@@ -30,7 +30,7 @@ TABLE = Path(__file__).parent / "results" / "crops.csv"
 SETS = ("aquarium", "cub_x20")
 MARGIN, MINUTES = 0.1, 20.0
 FILES = ("predictions.csv", "photo_predictions.csv")
-COLUMNS = ["data", "split", "n", "photographs", "crops", "whole_accuracy", "whole_low", "whole_high"]
+COLUMNS = ["data", "split", "n", "photos", "crops", "whole_accuracy", "whole_low", "whole_high"]
 COLUMNS += ["crops_accuracy", "crops_low", "crops_high", "difference", "low", "high", "groups", "machine"]
 
 
@@ -74,13 +74,13 @@ def compared(name: str, whole: Run, crops: Run) -> list[dict]:
     groups, rows = photos_of(crops.catalog).set_index("image_id")["group"], []
     for split in ("validation", "test"):
         first, second = (table[table["split"] == split] for table in tables)
-        photographs = len(first)
-        if not photographs:
+        photos = len(first)
+        if not photos:
             continue
         first = first[first["image_id"].isin(second["image_id"])]
         scores = [mcv.classification_metrics(table, groups=groups)["accuracy"] for table in (first, second)]
         found = compare_runs(second, first, split, groups=groups)
-        row = {"data": name, "split": split, "n": len(first), "photographs": photographs, "machine": machine()}
+        row = {"data": name, "split": split, "n": len(first), "photos": photos, "machine": machine()}
         row["crops"] = int((usable(crops.catalog)["split"] == split).sum())
         for kind, score in zip(("whole", "crops"), scores, strict=True):
             row |= {f"{kind}_accuracy": score["value"], f"{kind}_low": score["low"], f"{kind}_high": score["high"]}
