@@ -55,7 +55,7 @@ def test_a_file_a_split_of_roboflow_with_ids_of_its_own(tmp_path):
     catalog = catalog_of(tmp_path)
     assert catalog["split"].value_counts().to_dict() == {"train": 3, "validation": 3, "test": 3}
     assert set(catalog["class_name"]) == {"cat", "red fox", ""} and set(catalog["taken_at"]) == {""}
-    assert catalog.loc[f"test/test_jpg.rf.{HASHES[1]}.jpg", ["problem", "group"]].tolist() == ["no box", "test_jpg"]
+    assert catalog.loc[f"test/test_jpg.rf.{HASHES[1]}.jpg", ["problem", "group"]].tolist() == ["no box", ""]
     manifest = manifest_of_folder(tmp_path)
     assert read_boxes(manifest)[CORNERS].iloc[0].tolist() == [4, 6, 24, 36]
     assert count_files(manifest, catalog)[ANNOTATION] == 3 and reading_lines(manifest, catalog) == []

@@ -323,7 +323,7 @@ def test_classes_of_each_split_are_told_by_the_names_of_its_columns(tmp_path):
     folder_of(tmp_path / "valid", "filename, magpie, jay\nc.jpg, 1, 0\n", "_classes.csv", ["c.jpg"])
     catalog = catalog_of(tmp_path, layout="classes_csv")
     columns = ["split", "class_name", "group"]
-    expected = [["train", "jay", "x_jpg"], ["train", "jay", "x_jpg"], ["validation", "magpie", ""]]
+    expected = [["train", "jay", ""], ["train", "jay", ""], ["validation", "magpie", ""]]
     assert catalog[columns].to_numpy().tolist() == expected
 
 

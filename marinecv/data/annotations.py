@@ -1,7 +1,6 @@
 """Read annotation files in JSON and XML with care, and the names and numbers in them."""
 
 import json
-import posixpath
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -9,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from marinecv.data.layouts import HIDDEN_PREFIXES
-from marinecv.data.names import normalize_name, normalize_path
+from marinecv.data.names import normalize_name
 from marinecv.data.user_csv import utf8_text
 
 EMPTY_NAMES = ("empty", "blank", "none")  # of a class, in formats that have one for images without an animal
@@ -116,11 +115,6 @@ def text_of(value: object) -> str:
 def name_in(image: dict, key: str) -> str:
     """Return a file name as it is written, see `text_of` for what is no text."""
     return image[key] if isinstance(image.get(key), str) else text_of(image.get(key))
-
-
-def original_of(name: str) -> str:
-    """Return the name before `.rf.`, of the image that Roboflow made this one of, "" where it is none of Roboflow."""
-    return posixpath.basename(normalize_path(name)).partition(".rf.")[0] if ".rf." in name else ""
 
 
 def class_of(value: object) -> str:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.data.annotations import original_of
 from marinecv.data.boxes import bad_row
 from marinecv.data.labeled_images import Labeled, decisions_sentence, tables_of
 from marinecv.data.layouts import split_folders
@@ -22,8 +21,8 @@ NO_CLASS = f"{CLASSES} gives it no class"
 def read_classes_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and an empty boxes table.
 
-    Versions that Roboflow made of one image share a `group`, the name before `.rf.`. Images of no class, of several, or
-    in no row are rows with a problem. Raises ValueError where more than half of the images with a class have several.
+    Images of no class, of several, or in no row are rows with a problem. Raises
+    ValueError where more than half of the images with a class have several.
     """
     root, records = manifest.root, []
     for split, table in _tables(root).items():
@@ -38,7 +37,7 @@ def read_classes_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
             if len(marks) < len(classes) or not {*marks} <= {"0", "1"}:
                 problem = problem or "expected 0 or 1 for each class"
             of_image = tuple(each for each, mark in zip(classes, marks, strict=False) if mark == "1" and not problem)
-            labels = {"split": split, "class_names": of_image, "group": original_of(name)}
+            labels = {"split": split, "class_names": of_image}
             labels["problem"] = bad_row(text, problem) if problem else "" if of_image else NO_CLASS
             records.append(Labeled(name=name, folder=folder, source=source, **labels))
     several = sum(len(record.class_names) > 1 for record in records)

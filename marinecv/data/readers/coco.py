@@ -13,7 +13,6 @@ from marinecv.data.annotations import (
     json_files,
     name_in,
     objects_of,
-    original_of,
     read_json,
     text_of,
 )
@@ -40,8 +39,8 @@ def read_coco(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images and boxes (`BOX_COLUMNS`, corners in pixels), see `tables_of`.
 
     The split is that of the folder or name of a JSON file, else of the image's folder. An annotation without a box is
-    the class of its image, unless it is of the whole sequence and another is of the image. `group` is the original of
-    Roboflow's versions, else the camera, else the sequence.
+    the class of its image, unless it is of the whole sequence and another is of the image. `group` is the camera, else
+    the sequence; versions that Roboflow made of one image are found as near-duplicates, by their names.
     """
     root, records, decisions = manifest.root, [], []
     files, own_splits = image_files(root, deep=True), {folder: split for split, folder in split_folders(root).items()}
@@ -110,7 +109,6 @@ def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
             name=name,
             source=f"{where}:images[{number}]",
             class_names=tuple(classes),
-            group=original_of(name),
             camera=text_of(image.get("location")),
             sequence=text_of(image.get("seq_id")),
             taken_at=text_of(image.get("datetime")),  # `date_captured` is the time of the export
