@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.stats import mannwhitneyu
 
 from marinecv.audit.versions import one_of_each, photograph_names
-from marinecv.data.images import open_image
+from marinecv.data.images import exif_of, open_image
 from marinecv.data.times import STAMP, are_times, blank_dates, parse_stamp
 
 BLOCK_NUMBERS = 50  # file numbers that are kept together
@@ -156,7 +156,7 @@ def read_times(stems: Sequence[str], paths: Iterable[str]) -> tuple[np.ndarray, 
 
 def _time_in_exif(path: str) -> tuple[str, int] | None:
     with suppress(Exception), open_image(path) as image:  # hostile EXIF raises many kinds of errors
-        exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+        exif = exif_of(image)
         details = exif.get_ifd(_EXIF) if exif else {}
         taken = details.get(_TAKEN) or exif.get(_CHANGED)
         if taken:

@@ -11,7 +11,7 @@ from marinecv.audit.thumbnails import LUMA, in_chunks
 from marinecv.data.places import clock_problems
 from marinecv.data.readers.folders import NO_FOLDER
 from marinecv.data.splits.split_catalog import NO_SPLIT
-from marinecv.data.user_tables import PLACE_COLUMNS, as_catalog, as_table, is_usable
+from marinecv.data.user_tables import as_catalog, is_usable, with_place_columns
 
 MAX_DARK, MIN_BRIGHT = 25.0, 235.0  # mean gray level, of 255
 MIN_CONTRAST = 8.0  # gray levels of standard deviation
@@ -93,7 +93,7 @@ def image_findings(catalog: pd.DataFrame, quality: pd.DataFrame) -> list[Finding
 
 def _clock_finding(catalog: pd.DataFrame) -> list[Finding]:
     """Find images that were taken while the clock of their camera was wrong, by camera."""
-    catalog = as_table(catalog, optional=dict.fromkeys(PLACE_COLUMNS, "")).assign(reason=clock_problems(catalog))
+    catalog = with_place_columns(catalog).assign(reason=clock_problems(catalog))
     rows = catalog[catalog["reason"] != ""].sort_values(["camera", "image_id"])
     counts = ", ".join(f"{camera or 'no camera'} {n:,}" for camera, n in rows["camera"].value_counts().items())
     what = f"dated by a wrong clock ({shorten(counts, 200, placeholder=' ...')}); the first is "

@@ -8,10 +8,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from marinecv.data.layouts import HIDDEN_PREFIXES
-from marinecv.data.names import normalize_name
+from marinecv.data.names import EMPTY_CLASS, normalize_name
 from marinecv.data.user_csv import utf8_text
 
-EMPTY_NAMES = ("empty", "blank", "none")  # of a class, in formats that have one for images without an animal
+EMPTY_NAMES = (EMPTY_CLASS, "blank", "none")  # of a class, in formats that have one for images without an animal
 MAX_DEPTH = 100  # of elements in an XML file
 
 
@@ -120,4 +120,4 @@ def name_in(image: dict, key: str) -> str:
 def class_of(value: object) -> str:
     """Return the name of a class as `text_of` does; those of `EMPTY_NAMES` are one."""
     name = text_of(value)
-    return EMPTY_NAMES[0] if name.casefold() in EMPTY_NAMES else name
+    return EMPTY_CLASS if name.casefold() in EMPTY_NAMES else name

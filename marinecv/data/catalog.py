@@ -8,6 +8,7 @@ from marinecv.console import Log
 from marinecv.data.boxes import boxes_of, clean_boxes, describe_bad_rows
 from marinecv.data.labels import dominant_class
 from marinecv.data.manifests import Manifest
+from marinecv.data.names import EMPTY_CLASS
 from marinecv.data.photos import by_photo
 from marinecv.data.places import with_places
 from marinecv.data.readers import reader_of
@@ -17,11 +18,10 @@ from marinecv.data.user_tables import PLACE_COLUMNS, as_catalog, is_usable, usab
 from marinecv.schema import check_choice, check_integer, check_type
 
 CATALOG_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "dominance", "problem"]
-EMPTY_CLASS = "empty"
 
 
-def read_images_and_boxes(manifest: Manifest, flat_boxes: str = "keep") -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the images of a data set of any layout, as `with_places` does, and its boxes as `read_boxes` does."""
+def read_layout(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the images of a data set of any layout, as `with_places` does, and its boxes as the reader does."""
     check_type(Manifest, manifest=manifest)
     if manifest.root is None:
         raise ValueError(
@@ -34,7 +34,12 @@ def read_images_and_boxes(manifest: Manifest, flat_boxes: str = "keep") -> tuple
             "them in find_data(data_dir=..., columns=...), or leave them out."
         )
     images, boxes = reader.read(manifest)
-    images = with_places(images)
+    return with_places(images), boxes
+
+
+def read_images_and_boxes(manifest: Manifest, flat_boxes: str = "keep") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the images as `read_layout` does, and the boxes as `read_boxes` does."""
+    images, boxes = read_layout(manifest)
     boxes = clean_boxes(boxes, images, flat_boxes)
     images, boxes = merge_spellings(images, boxes, manifest.class_names, manifest.merge_case)
     known = boxes[boxes["class_name"] != ""]

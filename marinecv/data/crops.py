@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.boxes import CORNERS, as_boxes, clean_boxes
-from marinecv.data.catalog import EMPTY_CLASS
+from marinecv.data.names import EMPTY_CLASS
 from marinecv.data.user_tables import as_catalog, is_usable
 from marinecv.schema import check_choice
 

@@ -67,7 +67,7 @@ def _read_header_and_time(path: Path) -> tuple[int, int, str, str]:
         return 0, 0, f"cannot be read: {reason}", ""
     try:
         with open_image(path) as image:
-            exif = image.getexif() if _announces_exif(image) else {}
+            exif = exif_of(image)
             is_rotated = exif.get(_ORIENTATION) in _QUARTER_TURNS
             return *(image.size[::-1] if is_rotated else image.size), "", _exif_time(exif) if exif else ""
     except Image.UnidentifiedImageError:
@@ -148,9 +148,8 @@ def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
     with image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
-        if _announces_exif(image):
-            with _PILLOW_LOCK, warnings.catch_warnings(action="ignore"):
-                image.getexif()  # Pillow caches it and does not warn again
+        with _PILLOW_LOCK, warnings.catch_warnings(action="ignore"):
+            exif_of(image)  # Pillow caches it and does not warn again
         yield image
 
 
@@ -164,6 +163,15 @@ def _formats() -> tuple[str, ...]:
     return *FORMATS, *(name for name in ("AVIF", "HEIF") if not how_to_read(name))
 
 
-def _announces_exif(image: Image.Image) -> bool:
-    """Return whether an image may have EXIF data; Pillow would decode a whole PNG to search for them."""
-    return image.format != "PNG" or "exif" in image.info
+def exif_of(image: Image.Image) -> Image.Exif | dict:
+    """Return the EXIF data of an open image; none of a PNG that announces none, which Pillow would decode to search."""
+    return image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+
+
+def read_orientation(path: str | Path) -> int:
+    """Return the EXIF orientation of an image file, 1 to 8; 1 where none is stated or it cannot be read."""
+    try:
+        with open_image(path) as image:
+            return exif_of(image).get(_ORIENTATION, 1)
+    except Exception:  # Pillow raises many kinds for damaged bytes
+        return 1

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from marinecv.data.annotations import EMPTY_NAMES, text_of
+from marinecv.data.annotations import text_of
 from marinecv.data.boxes import BOX_COLUMNS, CORNERS, MAX_CORNER_PX, bad_row, refuse_mostly_bad
 from marinecv.data.formats import printable
-from marinecv.data.images import image_table, open_image
+from marinecv.data.images import image_table, read_orientation
 from marinecv.data.layouts import image_files
-from marinecv.data.names import leaves_folder, match_names, normalize_path, refuse_unmatched
+from marinecv.data.names import EMPTY_CLASS, leaves_folder, match_names, normalize_path, refuse_unmatched
 from marinecv.data.times import iso_time
 from marinecv.data.user_tables import is_usable
 
@@ -167,7 +167,7 @@ def _joined(records: list[Labeled], reason: str) -> dict[str, str]:
         if len(values) > 1 and field in ONLY_ONE:
             joined[field] = ""
             reason = reason or f"names several {ONLY_ONE[field]}: {', '.join(sorted(values))}"
-    if joined["class_name"] == EMPTY_NAMES[0] and any(not box.problem for record in records for box in record.boxes):
+    if joined["class_name"] == EMPTY_CLASS and any(not box.problem for record in records for box in record.boxes):
         reason = reason or "is stated to be empty, and has boxes"
     group = joined["group"] or joined["camera"] or joined["sequence"]
     return joined | {"group": group, "problem": joined["problem"] or reason}
@@ -269,7 +269,7 @@ def _to_pixels(
         reasons.setdefault(image_ids[number], f"the annotations say {size}, the file is {of_file} as shown")
     turns = np.zeros(len(image_ids), int)  # by EXIF
     for number in np.unique(of_box[is_turned]):
-        turns[number] = _orientation(of_image.at[image_ids[number], "path"]) if reading == "file" else 0
+        turns[number] = read_orientation(of_image.at[image_ids[number], "path"]) if reading == "file" else 0
         if reading != "displayed" and turns[number] not in QUARTER_TURNS:
             reasons.setdefault(image_ids[number], SWAPPED)
     for turn, corners_after in QUARTER_TURNS.items():
@@ -295,11 +295,3 @@ def _to_pixels(
     boxes["problem"] = boxes["problem"].mask(boxes["image_id"].isin([*reasons]) & is_usable(boxes), OTHER_SIZE)
     problems = images["image_id"].map(lambda image_id: reasons.get(image_id, ""))
     return images.assign(problem=images["problem"].mask(is_usable(images), problems)), boxes[BOX_COLUMNS]
-
-
-def _orientation(path: str) -> int:
-    try:
-        with open_image(path) as image:
-            return image.getexif().get(0x0112, 1)
-    except Exception:  # Pillow raises many kinds for damaged bytes; its header has already been judged
-        return 1

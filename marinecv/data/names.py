@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PureWindowsPath
 
+EMPTY_CLASS = "empty"  # of an image without an animal
+
 
 def normalize_name(text: str) -> str:
     """Return a name in Unicode NFC, stripped, each inner white space one space."""

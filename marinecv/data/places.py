@@ -10,7 +10,7 @@ import pandas as pd
 
 from marinecv.data.readers.folders import CAMERA_NAME
 from marinecv.data.times import iso_time, times_in_names
-from marinecv.data.user_tables import PLACE_COLUMNS, as_table
+from marinecv.data.user_tables import PLACE_COLUMNS, as_table, with_place_columns
 
 FACTORY_DATES = ("1970-01-01", "2000-01-01")  # that a clock shows after its battery was changed
 MIN_GAP = timedelta(days=365)  # from the images of a reset clock to all others of the camera
@@ -47,7 +47,7 @@ def clock_problems(catalog: pd.DataFrame, now: datetime | None = None) -> pd.Ser
     back to a year and more before all others; of fewer than half of its images.
     """
     index = catalog.index
-    catalog = as_table(catalog, optional=dict.fromkeys(PLACE_COLUMNS, "")).reset_index(drop=True)
+    catalog = with_place_columns(catalog).reset_index(drop=True)
     times = _local_times(catalog)
     problems = pd.Series("", catalog.index, dtype=str).mask(catalog["taken_at"].str[:10].isin(FACTORY_DATES), RESET)
     problems = problems.mask(times > (now or datetime.now()) + timedelta(days=1), FUTURE)
@@ -68,7 +68,7 @@ def clock_problems(catalog: pd.DataFrame, now: datetime | None = None) -> pd.Ser
 
 def trusted_times(catalog: pd.DataFrame) -> pd.Series:
     """Return when each image was taken, local time as datetime64; NaT where unknown or by a wrong clock."""
-    catalog = as_table(catalog, optional=dict.fromkeys(PLACE_COLUMNS, ""))
+    catalog = with_place_columns(catalog)
     return _local_times(catalog).mask(clock_problems(catalog) != "")
 
 

@@ -27,6 +27,11 @@ def as_catalog(catalog: pd.DataFrame, needed: Iterable[str] = ("image_id",)) -> 
     return table.assign(**{side: as_numbers(table[side]).fillna(0).astype(int) for side in sides})
 
 
+def with_place_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a catalog or predictions table as `as_table` does, with all `PLACE_COLUMNS`."""
+    return as_table(table, optional=dict.fromkeys(PLACE_COLUMNS, ""))
+
+
 def usable(catalog: pd.DataFrame, needed: Iterable[str] = ()) -> pd.DataFrame:
     """Return the rows of a catalog without a problem, as `as_catalog` does."""
     table = as_catalog(catalog, needed)

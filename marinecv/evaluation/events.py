@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pandas as pd
 
-from marinecv.data.catalog import EMPTY_CLASS
+from marinecv.data.names import EMPTY_CLASS
 from marinecv.data.places import clock_problems
-from marinecv.data.user_tables import as_table
+from marinecv.data.user_tables import as_table, with_place_columns
 from marinecv.evaluation.estimates import interval_text, mean_estimate
 
 EVENT_COLUMNS = ["event_id", "camera", "class", "count", "first", "last", "images", "event_gap"]
@@ -103,7 +103,7 @@ def event_accuracy(
     The class of an event is the one with the largest mean probability over its images. Events that show several true
     classes are counted, not scored. None without any event to score.
     """
-    places = as_table(catalog, optional={"camera": "", "taken_at": ""})
+    places = with_place_columns(catalog)
     places = places.drop_duplicates("image_id").set_index("image_id")[["camera", "taken_at"]]
     table = predictions.drop(columns=["camera", "taken_at"], errors="ignore").join(places, on="image_id")
     numbers = event_numbers(table, gap)

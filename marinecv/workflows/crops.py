@@ -9,11 +9,12 @@ import pandas as pd
 
 from marinecv.console import Log
 from marinecv.data.boxes import CORNERS
-from marinecv.data.catalog import EMPTY_CLASS, read_boxes, source_layout
+from marinecv.data.catalog import read_boxes, source_layout
 from marinecv.data.crops import NO_BOX, NOT_USED, crop_catalog
 from marinecv.data.formats import printable
 from marinecv.data.images import image_table
 from marinecv.data.manifests import Manifest
+from marinecv.data.names import EMPTY_CLASS
 from marinecv.data.photos import is_of_crops, photos_of
 from marinecv.data.places import with_places
 from marinecv.data.readers import reader_of

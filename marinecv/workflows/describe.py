@@ -10,7 +10,7 @@ from marinecv.data.catalog import read_boxes, source_layout
 from marinecv.data.find_data import DEMO_NAME
 from marinecv.data.places import clock_problems, trusted_times
 from marinecv.data.readers import reader_of
-from marinecv.data.user_tables import PLACE_COLUMNS, as_table, is_usable
+from marinecv.data.user_tables import is_usable, with_place_columns
 from marinecv.training.recipe import DataConfig
 from marinecv.workflows.sources import Data, source_of
 
@@ -42,7 +42,7 @@ def describe(
     choice = DataConfig(name=DEMO_NAME, **reading)
     source = source_of(data, choice, log or silent)
     manifest = source.manifest
-    catalog = as_table(source.read(choice, log or silent), optional=dict.fromkeys(PLACE_COLUMNS, ""))
+    catalog = with_place_columns(source.read(choice, log or silent))
     usable_rows = catalog[is_usable(catalog)]
     lines = [f"{manifest.name}: a catalog"]
     boxes, sentences = pd.DataFrame({"image_id": []}), []

@@ -54,6 +54,7 @@ def rows_of_files(
     readable = [i for i in range(len(files)) if i not in reasons]
     probabilities, columns = look(pixels[readable] if reasons else pixels)
     names, order = np.array(class_names, dtype=object), np.argsort(-probabilities, axis=1, kind="stable")
+    ordered = np.take_along_axis(probabilities, order, axis=1)
     predictions = {
         "predicted_class": np.where(columns.pop("is_unknown", False), UNKNOWN, names[predicted_indices(probabilities)]),
         "probability": probabilities.max(axis=1),
@@ -61,7 +62,7 @@ def rows_of_files(
     }
     for rank in range(1, min(top, len(names))):
         predictions[f"class_{rank + 1}"] = names[order[:, rank]]
-        predictions[f"probability_{rank + 1}"] = np.sort(probabilities, axis=1)[:, -1 - rank]
+        predictions[f"probability_{rank + 1}"] = ordered[:, rank]
     predictions |= {"exif_time": exif_times([files[i] for i in readable]), **columns}
     rows = pd.DataFrame({"path": [printable(file.as_posix()) for file in files]})
     rows = rows.join(pd.DataFrame(predictions, index=readable))

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.data.annotations import EMPTY_NAMES, class_of, objects_of, read_json, text_of
+from marinecv.data.annotations import class_of, objects_of, read_json, text_of
 from marinecv.data.labeled_images import VIDEO, Labeled, box_of, decisions_sentence, tables_of
 from marinecv.data.manifests import Manifest
-from marinecv.data.names import leaves_folder
+from marinecv.data.names import EMPTY_CLASS, leaves_folder
 from marinecv.data.readers import Reader
 from marinecv.data.times import iso_time
 from marinecv.data.user_csv import read_cells, row_problem
@@ -80,7 +80,7 @@ def _record(row: Row, observations: list[Row], camera: str) -> Labeled:
             boxed |= {name: True} if each.get("scientificName") else {}
         else:
             labels[name] = True
-    if labels.keys() - {EMPTY_NAMES[0]}:
+    if labels.keys() - {EMPTY_CLASS}:
         labels |= boxed  # of two species, one of which has no box, the boxes cannot choose
     path, name = row.get("filePath", ""), row.get("fileName", "")
     if "://" in path:

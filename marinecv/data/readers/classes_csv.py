@@ -21,8 +21,8 @@ NO_CLASS = f"{CLASSES} gives it no class"
 def read_classes_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and an empty boxes table.
 
-    Images of no class, of several, or in no row are rows with a problem. Raises
-    ValueError where more than half of the images with a class have several.
+    Images of no class, of several, or in no row are rows with a problem. Raises ValueError where more than half of the
+    images with a class have several.
     """
     root, records = manifest.root, []
     for split, table in _tables(root).items():

@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.data.annotations import (
-    EMPTY_NAMES,
     class_of,
     json_files,
     name_in,
@@ -26,7 +25,7 @@ from marinecv.data.layouts import (
     sub_folders,
 )
 from marinecv.data.manifests import Manifest
-from marinecv.data.names import normalize_path
+from marinecv.data.names import EMPTY_CLASS, normalize_path
 from marinecv.data.readers import Reader
 from marinecv.data.shapes import size_of
 
@@ -88,7 +87,7 @@ def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
         category = text_of(annotation.get("category_id"))
         name = names.get(category, "")
         corners = annotation.get("bbox") or annotation.get("bbox_relative")
-        if corners and name != EMPTY_NAMES[0]:
+        if corners and name != EMPTY_CLASS:
             reason = "" if name else f"expected a category_id that categories lists, not {category:.40}"
             box = box_of(name, corners, source, not annotation.get("bbox"), not as_corners, reason)
             is_crowd = annotation.get("iscrowd") and not box.problem

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.data.annotations import EMPTY_NAMES, class_of, json_files, name_in, objects_of, read_json, text_of
+from marinecv.data.annotations import class_of, json_files, name_in, objects_of, read_json, text_of
 from marinecv.data.boxes import CORNERS
 from marinecv.data.labeled_images import VIDEO, Box, Labeled, box_of, decisions_sentence, tables_of
 from marinecv.data.layouts import image_files, sub_folders
 from marinecv.data.manifests import Manifest
-from marinecv.data.names import normalize_path
+from marinecv.data.names import EMPTY_CLASS, normalize_path
 from marinecv.data.readers import Reader
 from marinecv.data.readers.folders import GROUP_NAME, class_folders, class_roots
 from marinecv.data.user_tables import is_usable
@@ -41,10 +41,10 @@ def read_megadetector(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     used = []
     for record in records:
         boxes = tuple(box for box in record.boxes if not facts[box.source][0] < threshold)
-        class_names = record.class_names if boxes or record.problem else record.class_names or EMPTY_NAMES[:1]
+        class_names = record.class_names if boxes or record.problem else record.class_names or (EMPTY_CLASS,)
         used.append(replace(record, boxes=boxes, class_names=class_names))
     decision = f"Boxes of {tables[0].name} of less confidence than {threshold:g} are not used; an image without other "
-    decision += f'boxes is of class "{EMPTY_NAMES[0]}".'
+    decision += f'boxes is of class "{EMPTY_CLASS}".'
     return tables_of(manifest.root, used, unnamed=UNNAMED, decisions=[decision])
 
 
@@ -83,7 +83,7 @@ def _read_file(path: Path, root: Path) -> tuple[list[Labeled], dict[str, tuple[f
             if category == NO_DETECTION and box[1:5] == WHOLE_IMAGE:
                 class_name = "" if box.class_name == NO_DETECTION else box.class_name
                 problem = "" if class_name else "nothing was detected, and no class found"
-            elif category != EMPTY_NAMES[0]:
+            elif category != EMPTY_CLASS:
                 boxes.append(box)
                 facts[box.source] = confidence, category
         name = name_in(image, "file")

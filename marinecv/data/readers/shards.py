@@ -71,9 +71,8 @@ def read_packed(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         if not (root / table).is_file() or sha256(root / table) != about.tables.get(table):
             raise ValueError(f"{root / table} is not the table that {PACK} names. {HINT}")
     index = read_columns(root / INDEX)
-    return index.assign(path=_paths(root, index, list(about.shards)))[IMAGE_COLUMNS + PLACE_COLUMNS], read_columns(
-        root / BOXES
-    )
+    images = index.assign(path=_paths(root, index, list(about.shards)))[IMAGE_COLUMNS + PLACE_COLUMNS]
+    return images, read_columns(root / BOXES)
 
 
 def write_columns(path: str | Path, table: pd.DataFrame) -> None:

@@ -15,9 +15,8 @@ from msgspec.structs import asdict
 
 from marinecv.console import Log, silent
 from marinecv.data.boxes import clean_boxes
-from marinecv.data.catalog import source_layout
+from marinecv.data.catalog import read_layout, source_layout
 from marinecv.data.manifests import Manifest
-from marinecv.data.places import with_places
 from marinecv.data.readers import reader_of, shards
 from marinecv.data.shards.records import FRAME, HINT, byte_size, is_record
 from marinecv.data.user_tables import is_usable
@@ -41,8 +40,7 @@ def pack(
     Raises ValueError where the folder holds anything else, the disk has no space, or a shard is not what was written.
     """
     folder, log = Path(folder).absolute(), log or silent
-    images, boxes = reader_of(manifest.layout).read(manifest)
-    images = with_places(images)
+    images, boxes = read_layout(manifest)
     clean_boxes(boxes, images)  # raises now rather than when the pack is read
     sizes, source = _sizes_and_hash(images, boxes, shard_bytes)
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 import pandas as pd
 from msgspec import Meta, Struct, to_builtins
 
-from marinecv.data.catalog import EMPTY_CLASS
+from marinecv.data.names import EMPTY_CLASS
 from marinecv.data.writers import BOX_COLUMNS
 from marinecv.files.atomic import replaced_folder, write_json, write_text
 from marinecv.files.csv_tables import check_columns, read_table
