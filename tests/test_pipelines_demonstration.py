@@ -31,7 +31,7 @@ def whole_reef(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MARINECV_HOME", str(home))
-        reef.write_demo_images(cache_path("data", "reef"))
+        reef.write_demo_images(cache_path("data", f"reef-{reef.VERSION}"))
     return home
 
 

@@ -178,16 +178,17 @@ def plan(monkeypatch, *, images=1000, minutes=1.0, frozen=0.01, trained=0.001, m
 def test_what_does_not_fit_into_the_time_is_left_out(monkeypatch):
     """A thousand images, 2 ms to decode; a network takes 11 ms, the next 21 ms, larger inputs twice as long."""
     longest = plan(monkeypatch, minutes=10)
-    assert longest.models == ["model0", "model1"] and longest.sizes == [*SIZES] and longest.mirrored
-    assert longest.limit is None and longest.epochs == 10 and longest.validation == 200
+    assert longest.models == ["model0", "model1"] and longest.mirrored
+    assert longest.limit is None and longest.epochs == {224: 10, 320: 10} and longest.validation == 200
+    assert plan(monkeypatch, minutes=60).epochs == dict.fromkeys(SIZES, 10)
     short = plan(monkeypatch, minutes=1)
-    assert short.models == ["model0"] and short.sizes == [SIZES[0]] and short.mirrored and short.limit is None
+    assert short.models == ["model0"] and [*short.epochs] == [SIZES[0]] and short.mirrored and short.limit is None
     shorter = plan(monkeypatch, minutes=0.5)
     assert shorter.models == ["model0"] and not shorter.mirrored and shorter.limit is None
     shortest = plan(monkeypatch, minutes=0.1)
-    assert shortest.models == ["model0"] and 70 <= shortest.limit <= 80 and shortest.epochs == 0
+    assert shortest.models == ["model0"] and 70 <= shortest.limit <= 80 and shortest.epochs == {SIZES[0]: 0}
     assert plan(monkeypatch, minutes=10, models=5, frozen=1e-4).models == ["model0", "model1", "model2"]
-    assert plan(monkeypatch, minutes=10, epochs=1).epochs == 0
+    assert plan(monkeypatch, minutes=10, epochs=1).epochs[SIZES[0]] == 0
     assert longest.judged == 5000 and shortest.judged == 1200  # times 5 classes: 1000 for each of 6 seconds
 
 

@@ -91,6 +91,6 @@ def _find(data, data_dir, default: str, log: Log | None, note: Log, columns: dic
 
 
 def _demo_manifest(manifest: Manifest, log: Log | None) -> Manifest:
-    from marinecv.data.demo.dataset import write_demo_images
+    from marinecv.data.demo.dataset import VERSION, write_demo_images
 
-    return manifest_at(manifest, write_demo_images(cache_path("data", DEMO_NAME), log=log))
+    return manifest_at(manifest, write_demo_images(cache_path("data", f"{DEMO_NAME}-{VERSION}"), log=log))

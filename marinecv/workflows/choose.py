@@ -44,7 +44,7 @@ from marinecv.training.recipe import Recipe
 from marinecv.training.settings import IMAGE_SIZE
 from marinecv.workflows.leakage import MAX_IMAGES_SEARCHED
 
-SIZES = (224, 320)  # of the input: the second where the median image is larger than the first
+SIZES = (224, 320, 448, 640)  # of the input: each where the median image is larger than the one before it
 MAX_NETWORKS = 3
 MAX_CROSS_VALIDATED = 5000  # train images
 IMAGE_CLASSES_PER_S = 1000  # images times classes to cross-validate for each second there is: a few percent of the time
@@ -64,15 +64,14 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is computed: networks at the first size, the best at the others (of presets many take one), epochs."""
+    """What is computed: networks at the first size, the best at larger ones while that helps, epochs."""
 
     models: list[BackboneModel]
-    sizes: list[int]
     mirrored: bool
     limit: int | None  # images a split
     judged: int  # train images in the cross-validation, at most
     validation: int  # images
-    epochs: int
+    epochs: dict[int, int]  # of fine-tuning, by size; the sizes ascend
 
 
 @dataclass(frozen=True)
@@ -105,16 +104,18 @@ def choose(
         named: settings by full name that stay as they are.
     """
     rows = _scored(catalog)
-    is_larger = rows[["width", "height"]].max(axis=1).median() > SIZES[0]
-    sizes = [recipe.image.height] if IMAGE_SIZE in named else SIZES[: 1 + is_larger]
+    side = rows[["width", "height"]].max(axis=1).median()
+    smaller = [size for size in SIZES if size < side]
+    sizes = [recipe.image.height] if IMAGE_SIZE in named else SIZES[: 1 + len(smaller)]
     if "model.trainable_layers" not in named:
         models = [replace(model, trainable_layers=0) if is_preset(model.backbone) else model for model in models]
     plan = draw_plan(models, sizes, rows, recipe, len(class_names), 60 * minutes)
-    epochs = recipe.training.epochs - 1 if "training.epochs" in named else plan.epochs
-    epochs = 0 if recipe.model.trainable_layers == 0 else epochs
-    if int(plan.validation * (1 - recipe.training.calibration)) < MIN_IMAGES_TO_COMPARE and epochs:
+    epochs = dict.fromkeys(sizes, recipe.training.epochs - 1) if "training.epochs" in named else plan.epochs
+    if recipe.model.trainable_layers == 0:
+        epochs = {}
+    elif int(plan.validation * (1 - recipe.training.calibration)) < MIN_IMAGES_TO_COMPARE and any(epochs.values()):
         log(f"no fine-tuning: whether it helps is judged on {MIN_IMAGES_TO_COMPARE} or more validation images")
-        epochs = 0
+        epochs = {}
     if plan.limit and not recipe.data.limit:
         limit = max(1, plan.limit * len(photos_of(rows)) // len(rows))  # of photographs, which have several crops
         log(f"{len(rows):,} images do not fit into {minutes:g} minutes: at most {limit:,} a split are used")
@@ -133,11 +134,15 @@ def choose(
     def loss(probed: tuple) -> float:
         return probed[0]["log_loss"]
 
-    row, model, size = min((probe(model, plan.sizes[0]) for model in plan.models), key=loss)
-    if not is_preset(model.backbone):  # of which many are for one size
-        larger = (probe(model, size) for size in plan.sizes[1:])
-        row, model, size = min([(row, model, size), *larger], key=loss)
-    row["chosen"] = True
+    first, *others = plan.epochs
+    best = min((probe(model, first) for model in plan.models), key=loss)
+    for size in [] if is_preset(best[1].backbone) else others:  # many presets are for one size
+        larger = probe(best[1], size)
+        if loss(larger) >= loss(best):
+            break
+        best = larger
+    row, model, size = best
+    row["chosen"], epochs = True, epochs.get(size, 0)
     if is_preset(model.backbone) and epochs:
         log("no fine-tuning: a preset of KerasHub is frozen; it needs a network of keras.applications or a Keras file")
         epochs = 0
@@ -195,13 +200,16 @@ def draw_plan(
         if needed <= left:
             others.append(size)
             left -= needed
-    scale = (max([sizes[0], *others]) / sizes[0]) ** 2  # of the slowest that may be chosen
-    frozen, trained = (max(times[model][part] for model in chosen) * scale for part in (0, 1))
+    frozen, trained = (max(times[model][part] for model in chosen) for part in (0, 1))  # of the slowest
     train, val = counts.get("train", 0), counts.get("validation", 0)
-    epoch = trained * (train * (1 + BACKWARD) + val)
-    epochs = int(min((TUNING_FRACTION * seconds - frozen * (2 * train + val)) / epoch, recipe.training.epochs - 1))
+    computing, epoch = frozen * (2 * train + val), trained * (train * (1 + BACKWARD) + val)
+    epochs = {}
+    for size in (sizes[0], *others):
+        scale = (size / sizes[0]) ** 2
+        fitting = int(min((TUNING_FRACTION * seconds / scale - computing) / epoch, recipe.training.epochs - 1))
+        epochs[size] = fitting if fitting >= MIN_EPOCHS else 0
     judged = max(classes, min(MAX_CROSS_VALIDATED, int(IMAGE_CLASSES_PER_S * seconds / classes)))
-    return Plan(chosen, [sizes[0], *others], views > 1, limit, judged, val, epochs if epochs >= MIN_EPOCHS else 0)
+    return Plan(chosen, views > 1, limit, judged, val, epochs)
 
 
 def time_decoding(paths: pd.Series, image: ImageSpec) -> float:
