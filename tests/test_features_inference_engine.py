@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from marinecv.features import inference_engine
-from marinecv.features.inference_engine import MIN_VIEWS_FOR_LITERT, run_extractor
+from marinecv.features.inference_engine import MIN_VIEWS_FOR_LITERT, images_a_batch, run_extractor
 from marinecv.features.split_point import split_model
 from marinecv.models.backbones import backbone_classifier
 
@@ -41,6 +41,15 @@ def test_many_views_run_on_litert_in_whole_and_in_shorter_batches(views, convers
     assert len(litert) == conversions
     for count in (8, 1, 11):
         assert_same(see, extractor, count)
+
+
+def test_large_images_are_computed_a_few_at_a_time(extractor, monkeypatch):
+    monkeypatch.setattr(inference_engine, "MAX_PIXELS", 4 * 32 * 32 + 1)
+    assert images_a_batch((None, 32, 32, 3)) == 4 and images_a_batch((None, 640, 640, 3)) == 1
+    several = keras.Model(extractor.input, [extractor.output, extractor.layers[5].output])
+    found, expected = run_extractor(several, 11)(tf.constant(IMAGES)), several(IMAGES.astype(np.float32))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4 * np.abs(other).max())
 
 
 def test_without_litert_tensorflow_does_it(extractor, monkeypatch):

@@ -14,6 +14,7 @@ from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table
 from marinecv.features.cache import make_cached_dataset, open_cache
 from marinecv.features.embeddings import embed, up_to_embedding
+from marinecv.features.inference_engine import images_a_batch
 from marinecv.features.split_point import split_model, split_point
 from marinecv.inputs.pipeline import attributes_of, make_dataset
 from marinecv.inputs.pixel_cache import check_pixels, rows_of
@@ -70,7 +71,7 @@ def predict_table(
         catalog: one row an image; rows with a `problem` are left out.
         spec: the `ImageSpec` the model was trained with.
         class_names: (C,) in the order of the model's outputs.
-        batch_size: images a step.
+        batch_size: images a step, at most; of large ones fewer.
         pixels: the array of `load_pixels(catalog, spec)`; None decodes the images.
         attributes: by `image_id`, for a model that takes them with the image.
         cache_features: with `pixels`, read the outputs of frozen stock layers from the feature cache, and write missing
@@ -93,6 +94,7 @@ def predict_table(
     if cache_features and all(map(is_stock, model.operations)):  # the cache cannot identify other layers
         probabilities = _from_cache(model, rows, pixels, spec, batch_size, attribute_rows, together)
     else:
+        batch_size = min(batch_size, images_a_batch((None, *spec.shape)))
         options = {"batch_size": batch_size, "pixels": pixels, "attributes": attribute_rows, "allow_unknown": True}
         dataset = make_dataset(catalog, spec, class_names, **options)
         probabilities = predict_probabilities(model, dataset)

@@ -16,6 +16,7 @@ from marinecv.models.fuse_batch_norm import fuse_batch_norm
 MIN_VIEWS_FOR_LITERT = 4000  # from there LiteRT saves more than its conversion takes: benchmarks/inference_engines.py
 LITERT_BATCH = 8  # images at a time: their activations stay in the processor's cache, which saves a fifth
 TOLERANCE = 1e-4  # of the largest feature
+MAX_PIXELS = 16 * 320 * 320  # in a batch: more only take memory for their activations
 
 
 def run_extractor(
@@ -35,8 +36,12 @@ def run_extractor(
         lambda images: keras.tree.flatten(folded(images, training=False)), input_signature=[signature]
     ).get_concrete_function()  # traced once, though the last batch is shorter
 
+    batch_size = images_a_batch(extractor.input_shape)
+
     def run_tensorflow(images):
-        return graph(tf.cast(images, tf.float32))
+        starts = range(0, max(1, len(images)), batch_size)
+        parts = [graph(tf.cast(images[start : start + batch_size], tf.float32)) for start in starts]
+        return parts[0] if len(parts) == 1 else [tf.concat(tensors, axis=0) for tensors in zip(*parts, strict=True)]
 
     single = [tensor.dtype for tensor in extractor.outputs] == ["float32"] and None not in extractor.input_shape[1:]
     if views >= MIN_VIEWS_FOR_LITERT and single and importlib.util.find_spec("ai_edge_litert"):
@@ -46,6 +51,11 @@ def run_extractor(
         if np.abs(found - expected).max() <= tolerance * np.abs(expected).max():  # false for NaN
             return run_litert
     return run_tensorflow
+
+
+def images_a_batch(shape: tuple[int | None, ...]) -> int:
+    """Return how many images `(batch, height, width, 3)` a network should take at a time."""
+    return max(1, MAX_PIXELS // ((shape[1] or 1) * (shape[2] or 1)))
 
 
 def litert_interpreter(model: bytes, threads: int):

@@ -14,6 +14,7 @@ import numpy as np
 
 from marinecv.data.cache_dir import cache_home, cache_path
 from marinecv.features.cache import BUDGET_BYTES, AugmentedViews, values_per_view
+from marinecv.features.inference_engine import images_a_batch
 from marinecv.features.split_point import split_model
 from marinecv.files.atomic import write_text
 from marinecv.inputs.spec import NONE
@@ -112,6 +113,7 @@ def _time_batch(model_part, image, batch_size: int, num_classes: int) -> tuple[f
     recipe = Recipe(name="", title="", data=DataConfig(name=""), image=image, model=model_part, training=Training())
     extractor, trainable = split_model(build_model(recipe, num_classes))
     extractor = fuse_batch_norm(extractor)
+    batch_size = min(batch_size, images_a_batch((batch_size, *image.shape)))
     images = np.zeros((batch_size, *image.shape), np.float32)
     shapes = [tensor.shape[1:] for tensor in trainable.inputs[len(extractor.outputs) :]]
     other_inputs = [np.zeros((batch_size, *shape), np.float32) for shape in shapes]

@@ -18,6 +18,7 @@ from marinecv.console import Log, silent
 from marinecv.data.groups import groups_of
 from marinecv.data.splits.calibration import calibration_mask
 from marinecv.data.user_tables import is_usable, usable
+from marinecv.features.inference_engine import images_a_batch
 from marinecv.files.atomic import whole_file, write_json
 from marinecv.files.csv_tables import write_table
 from marinecv.inputs.augment import with_noise
@@ -271,7 +272,8 @@ def keep_better(
     rows, of_rows = held_out
     place = pd.Index(all_rows["image_id"]).get_indexer(rows["image_id"])
     labels = label_indices(rows, run.class_names)
-    dataset = make_dataset(rows, recipe.image, run.class_names, batch_size=recipe.training.batch_size, pixels=of_rows)
+    batch_size = images_a_batch(model.input_shape)
+    dataset = make_dataset(rows, recipe.image, run.class_names, batch_size=batch_size, pixels=of_rows)
     probabilities = model.predict(dataset, verbose=0)
     tuned, tuned_right = log_losses(probabilities, labels), probabilities.argmax(axis=1) == labels
     gain, error = mean_and_error(losses[place] - tuned, groups_of(rows))
