@@ -18,9 +18,12 @@ import pandas as pd
 from marinecv.audit.leakage_findings import nearest_neighbor_baseline
 from marinecv.audit.thumbnails import load_thumbs, tiny_pixels
 from marinecv.data.user_tables import usable
+from marinecv.environment import commit
 from marinecv.evaluation.leakage import leakage_index, read_leakage_scores
 from marinecv.files.csv_tables import write_table
+from marinecv.recipes.registry import RECIPES
 from marinecv.runs import Run, is_begun
+from marinecv.training.settings import recipe_hash
 from marinecv.workflows.compare import compare
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -49,6 +52,9 @@ def main() -> None:
             marinecv(command, "--recipe", recipe, "--folds", FOLDS, "--output-dir", stratified)
         tables.append(gain_of_leakage(stratified, run / f"grouped-{FOLDS}-folds").assign(model=recipe))
     table = pd.concat([*tables, thumbnails(Run(folder / recipe))], ignore_index=True)
+    hashes = {name: recipe_hash(RECIPES[name]) for name in TRAINED}
+    names = table["model"].where(table["model"].isin(hashes), "")
+    table = table.assign(recipe=names, commit=commit(), recipe_hash=names.map(hashes).fillna(""))
     write_table(PROJECT / "results" / "leakage.csv", table[["model", *table.columns.drop("model")]])
     print(table.drop(columns="method").round(3).to_string(index=False))
 

@@ -70,7 +70,7 @@ SYNTHETIC = replace(  # tried in the report
 )
 SYNTHETIC_24 = replace(
     SYNTHETIC,
-    name="aquarium_four_conv_synthetic_24",
+    name="aquarium_four_conv_synthetic24",
     title="Aquarium from scratch: four convolutions, with 24 synthetic images",
     data=replace(BEST.data, synthetic=24),
     assumptions=f"{SCRATCH_CHOSEN}; the report made about 24, unnamed: those of the largest second classes",

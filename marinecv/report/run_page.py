@@ -86,7 +86,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         raise ValueError(f"{run.path('predictions.csv')} has no image with a true class to report.")
     metrics = _metrics(run, tables)
     with run.with_hint("recipe.json"):
-        published = _published(recipe, metrics, demonstration)
+        published = _published(recipe, metrics)
     history, best = run.history if run.path("history.csv").is_file() else None, timing.get("best_epoch")
     catalog = run.catalog if run.path("catalog.csv").is_file() else None
     exports, sure = read_exports(run), _calibration(run)
@@ -218,9 +218,8 @@ def _leakage(run: Run, tables: dict[str, pd.DataFrame]) -> dict:
     }
 
 
-def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
+def _published(recipe: dict, metrics: dict) -> list[dict]:
     """Return one row a published metric with ours; the accuracy of a complete run is compared."""
-    same_split = not demonstration and recipe.get("data", {}).get("split_by") in (None, "published")
     rows = []
     for split, published_metrics in recipe.get("published", {}).items():
         for name in (name for name in published_metrics if name != "n"):
@@ -237,7 +236,8 @@ def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
                 "sentence": "",
             }
             if name == "accuracy" and not recipe.get("shortened"):
-                row |= compare_with_published(published_metrics[name], published_metrics.get("n"), value, n, same_split)
+                accuracies = [] if value is None else [value]
+                row |= compare_with_published(published_metrics[name], published_metrics.get("n"), accuracies, n)
             rows.append(row)
     return rows
 

@@ -221,6 +221,7 @@ class Recipe:
         claim: a statement of the report.
         assumptions: the settings that the report leaves open, as a sentence.
         shortened: how this run is shortened; empty for a whole run.
+        base_hash: `recipe_hash` of the recipe that was changed into that of this run.
     """
 
     name: str
@@ -234,6 +235,7 @@ class Recipe:
     claim: str = ""
     assumptions: str = ""
     shortened: str = ""
+    base_hash: str | None = None
 
     def __post_init__(self):
         if self.training.head_l2 and not self.model.has_linear_head:
