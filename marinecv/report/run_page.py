@@ -86,7 +86,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         raise ValueError(f"{run.path('predictions.csv')} has no image with a true class to report.")
     metrics = _metrics(run, tables)
     with run.with_hint("recipe.json"):
-        published = _published(recipe, metrics)
+        published = _published(recipe, metrics, demonstration)
     history, best = run.history if run.path("history.csv").is_file() else None, timing.get("best_epoch")
     catalog = run.catalog if run.path("catalog.csv").is_file() else None
     exports, sure = read_exports(run), _calibration(run)
@@ -218,9 +218,9 @@ def _leakage(run: Run, tables: dict[str, pd.DataFrame]) -> dict:
     }
 
 
-def _published(recipe: dict, metrics: dict) -> list[dict]:
+def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
     """Return one row a published metric with ours; the accuracy of a complete run is compared."""
-    rows = []
+    rows, word = [], "not comparable" if demonstration else "shortened run" if recipe.get("shortened") else ""
     for split, published_metrics in recipe.get("published", {}).items():
         for name in (name for name in published_metrics if name != "n"):
             ours = metrics.get(split, {}).get(name) if name in METRIC_NAMES else None
@@ -232,10 +232,10 @@ def _published(recipe: dict, metrics: dict) -> list[dict]:
                 "published_n": published_metrics.get("n", "not stated"),
                 "ours": value if ours else "",
                 "n": n or "",
-                "verdict": "shortened run" if recipe.get("shortened") else "",
+                "verdict": word,
                 "sentence": "",
             }
-            if name == "accuracy" and not recipe.get("shortened"):
+            if name == "accuracy" and not word:
                 accuracies = [] if value is None else [value]
                 row |= compare_with_published(published_metrics[name], published_metrics.get("n"), accuracies, n)
             rows.append(row)
