@@ -23,7 +23,10 @@ import pandas as pd
 from machine import machine
 from memory import Watch
 
+from marinecv.environment import commit
 from marinecv.files.csv_tables import write_table
+from marinecv.recipes.birds import CUSTOM_CNN, SIMPLE
+from marinecv.training.settings import recipe_hash
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "augmentation.csv"
 WAYS = ("none", "same steps", "simple", "quadruple")
@@ -56,7 +59,8 @@ def main() -> None:
         means = group[["seconds_per_epoch", "seconds", "peak_mib"]].median().round(1)
         spread = {"validation_accuracy": accuracy.mean(), "low": accuracy.min(), "high": accuracy.max()}
         rows.append({**group.iloc[0], "seed": "all", **means, **spread})
-    write_table(args.output, pd.DataFrame(rows).assign(machine=machine()))
+    about = {"recipe": CUSTOM_CNN.name, "commit": commit(), "recipe_hash": recipe_hash(CUSTOM_CNN)}
+    write_table(args.output, pd.DataFrame(rows).assign(machine=machine(), **about))
     print(pd.DataFrame(rows).query("seed == 'all'").to_string(index=False))
 
 
@@ -71,7 +75,6 @@ def child(way: str, seed: int, epochs: int, side: int) -> None:
     import marinecv as mcv
     from marinecv.data.user_tables import usable
     from marinecv.inputs.spec import NONE
-    from marinecv.recipes.birds import CUSTOM_CNN, SIMPLE
     from marinecv.training.fit import fit_recipe, load_run
     from marinecv.workflows.train_runs import start
 

@@ -20,6 +20,7 @@ from machine import machine
 import marinecv as mcv
 from marinecv.data.manifests import manifest_of_folder
 from marinecv.data.splits.label_fractions import keep_labels
+from marinecv.environment import commit
 from marinecv.evaluation.folds import fold_metrics
 from marinecv.files.csv_tables import write_table
 from marinecv.runs import is_begun
@@ -47,7 +48,8 @@ def main() -> None:
             rows += nested(name, manifest, args)
         write_table(args.output_dir / "default.csv", pd.DataFrame(rows))
         keras.utils.clear_session()
-    table = pd.DataFrame(rows).assign(minutes=args.minutes, machine=machine())
+    about = {"recipe": "", "commit": commit(), "recipe_hash": ""}  # chosen anew in each fold
+    table = pd.DataFrame(rows).assign(minutes=args.minutes, machine=machine(), **about)
     write_table(RESULTS, table)
     print(table.drop(columns="machine").to_string(index=False))
 

@@ -21,6 +21,7 @@ from marinecv import console as silent
 from marinecv.environment import commit
 from marinecv.files.csv_tables import read_table, write_table
 from marinecv.runs import Run
+from marinecv.training.settings import recipe_hash
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "feature_cache.csv"
 
@@ -60,7 +61,12 @@ def main() -> None:
                 finish(run, print)
             rows.append({"recipe": recipe.name, "cache_features": way, "views": views, "seed": seed, **figures(run)})
             table = pd.DataFrame([*rows, *of_all_seeds(pd.DataFrame(rows))])
-            about = {"data": manifest.name, "commit": commit(), "machine": machine()}
+            about = {
+                "data": manifest.name,
+                "commit": commit(),
+                "recipe_hash": recipe_hash(recipe),
+                "machine": machine(),
+            }
             table = pd.concat([*before, table.assign(**about)])
             write_table(args.output, table)
     print(table.to_string(index=False))

@@ -10,10 +10,10 @@ import textwrap
 from pathlib import Path
 
 from five_reports import animals, aquarium, birdcnn, birds, butterflies
-from five_reports.claims import expected_best
+from five_reports.claims import expected_best, smallest_difference
 from five_reports.words import filled, section, table
 
-from marinecv.evaluation.intervals import LEVEL, smallest_difference, smallest_paired_difference, wilson
+from marinecv.evaluation.intervals import LEVEL, smallest_paired_difference, wilson
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reports.md"
 REPORTS = (aquarium, animals, birds, birdcnn, butterflies)

@@ -41,21 +41,24 @@ def test_the_page_on_the_reports_is_what_its_functions_write(monkeypatch):
 
 def test_the_tables_of_results_say_what_the_command_recipes_says():
     said, measured = {}, read_accuracies(RESULTS)
+    pattern = r" +(validation|test) .*ours (\S+) \(n=\d+, seeds (\S+) to ([\d.]+)\) ?([a-z ]*)"
     for name, recipe in RECIPES.items():
         for line in "\n".join(recipe_lines(recipe, measured)).splitlines():
-            if found := re.match(r" +(validation|test) .*ours (\S+) \(n=\d+, seeds (\S+) to ([\d.]+)\)", line):
-                split, ours, low, high = found.groups()
-                said.setdefault((name, split), f"{ours} ({low} to {high})" if low != high else ours)
-    rows_checked, columns = set(), []
+            if found := re.match(pattern, line):
+                split, ours, low, high, verdict = found.groups()
+                said.setdefault((name, split), (f"{ours} ({low} to {high})" if low != high else ours, verdict or "-"))
+    rows_checked, header, columns = set(), [], []
     for line in read("results.md").splitlines():
-        cells = [cell.strip().replace("*", "") for cell in line.strip("|").split("|")]
+        cells = [cell.strip(" \N{DAGGER}").replace("*", "") for cell in line.strip("|").split("|")]
         if cells[0] == "recipe":
+            header = cells
             columns = [i for i, cell in enumerate(cells) if cell.startswith(("ours", "validation (range"))]
         splits = ("validation", "test")
         for split, i in zip(splits, columns if (cells[0], "validation") in said else (), strict=False):
-            expected = said.get((cells[0], split), "-")
+            expected, verdict = said.get((cells[0], split), ("-", "-"))
             of_one_seed = re.search(r"95%|n=", cells[i])  # where the interval over its images follows
             assert (cells[i].split()[0] if of_one_seed else cells[i]) == expected, (cells[0], split)
+            assert header[i + 1 : i + 2] != ["verdict"] or cells[i + 1] == verdict, (cells[0], split)
             rows_checked.add(cells[0])
     assert len(rows_checked) > 10
 

@@ -1,11 +1,13 @@
 """What follows from the claims of the five reports."""
 
 from itertools import product
-from math import comb
+from math import comb, sqrt
 
 import numpy as np
 import pytest
 from five_reports import claims
+from five_reports.claims import smallest_difference
+from scipy.stats import norm
 from sklearn.metrics import f1_score
 
 from marinecv.models.cnn import cnn
@@ -53,6 +55,18 @@ def test_the_expected_best_is_that_of_all_outcomes(p, n, models):
     chance = [comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
     expected = sum(max(ks) / n * np.prod([chance[k] for k in ks]) for ks in product(range(n + 1), repeat=models))
     assert claims.expected_best(p, n, models) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("p", "n", "other_n"), [(0.748, 127, 127), (0.873, 63, 63), (0.3, 223, 50), (1.0, 63, 63)])
+def test_smallest_difference_is_just_significant(p, n, other_n):
+    difference = smallest_difference(p, n, other_n)
+    other = p - difference if p > 0.5 else p + difference
+    pooled = (p * n + other * other_n) / (n + other_n)
+    z = abs(p - other) / sqrt(pooled * (1 - pooled) * (1 / n + 1 / other_n))
+    assert z == pytest.approx(norm.ppf(0.975)) and difference == pytest.approx(smallest_difference(1 - p, n, other_n))
+    for wrong, said in (((1.2, 10), "p=1.2"), ((0.5, 0, 10), "n=0"), ((0.5, 10, 0), "other_n=0")):
+        with pytest.raises(ValueError, match=said):
+            smallest_difference(*wrong)
 
 
 def test_two_scores_are_apart_where_separate_samples_are_and_never_with_fewer_than_six_images():

@@ -1,7 +1,5 @@
 """Intervals and smallest differences, compared with scipy and with tests of significance."""
 
-from math import sqrt
-
 import numpy as np
 import pytest
 from scipy.stats import binomtest, norm, t
@@ -15,7 +13,6 @@ from marinecv.evaluation.intervals import (
     mcnemar,
     percentile_interval,
     resampled_sums,
-    smallest_difference,
     smallest_paired_difference,
     wilson,
 )
@@ -32,9 +29,6 @@ def test_wilson_equals_scipys(k, n):
     ("refuse", "said"),
     [
         (lambda: wilson(6, 5), "k=6, n=5"),
-        (lambda: smallest_difference(1.2, 10), "p=1.2"),
-        (lambda: smallest_difference(0.5, 0, 10), "n=0"),
-        (lambda: smallest_difference(0.5, 10, 0), "other_n=0"),
         (lambda: smallest_paired_difference(4, 3), "discordant=4, n=3"),
         (lambda: smallest_paired_difference(-1, 3), "discordant=-1"),
         (lambda: smallest_paired_difference(0, 0), "n=0"),
@@ -43,15 +37,6 @@ def test_wilson_equals_scipys(k, n):
 def test_impossible_counts_are_refused(refuse, said):
     with pytest.raises(ValueError, match=said):
         refuse()
-
-
-@pytest.mark.parametrize(("p", "n", "other_n"), [(0.748, 127, 127), (0.873, 63, 63), (0.3, 223, 50), (1.0, 63, 63)])
-def test_smallest_difference_is_just_significant(p, n, other_n):
-    difference = smallest_difference(p, n, other_n)
-    other = p - difference if p > 0.5 else p + difference
-    pooled = (p * n + other * other_n) / (n + other_n)
-    z = abs(p - other) / sqrt(pooled * (1 - pooled) * (1 / n + 1 / other_n))
-    assert z == pytest.approx(norm.ppf(0.975)) and difference == pytest.approx(smallest_difference(1 - p, n, other_n))
 
 
 def test_mcnemar_is_exact():

@@ -87,6 +87,14 @@ def test_rows_and_files_lie_in_the_folder_and_originals_are_untouched(tank, tmp_
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+def test_a_limit_keeps_the_images_whose_second_class_is_largest(tank, tmp_path):
+    catalog, boxes, _ = tank
+    wider = boxes.assign(xmax=boxes["xmax"].where(boxes["class_name"] != "crab", boxes["xmin"] + 33))
+    for number, (limit, table) in enumerate([(1, boxes), (1, wider), (9, boxes)]):
+        rows = synthesize(catalog, table, tmp_path / str(number), limit)
+        assert rows["class_name"].tolist() == [["eel"], ["crab"], ["eel", "crab"]][number]
+
+
 def test_a_folder_that_holds_originals_is_refused(tank):
     with pytest.raises(ValueError, match="^2 originals lie in .*; the first is .*a.jpg"):
         synthesize(*tank)

@@ -16,7 +16,7 @@ from marinecv.recipes.keras_script import keras_script
 from marinecv.recipes.registry import RECIPES, command_of
 from marinecv.runs import Run
 from marinecv.training.recipe import Recipe
-from marinecv.training.settings import read_recipe, to_toml
+from marinecv.training.settings import read_recipe, recipe_hash, to_toml
 from marinecv.workflows import prepare, reproduce, train_runs
 from pipelines.cli import main
 from pipelines.commands import recipes
@@ -36,7 +36,9 @@ def aquarium(real_data):
 def test_every_recipe_is_listed_on_one_screen_with_what_was_published_and_measured(capsys):
     assert main(["recipes"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) <= 40 and max(map(len, lines)) <= 100
+    end = next(i for i, line in enumerate(lines) if line.startswith("report: "))
+    assert end <= 40 and max(map(len, lines)) <= 100
+    lines = lines[:end]
     halves = [half for line in lines for half in (line[:51], line[51:])]
     measured = recipes.read_accuracies(recipes.RESULTS)
     for name, recipe in RECIPES.items():
@@ -45,9 +47,34 @@ def test_every_recipe_is_listed_on_one_screen_with_what_was_published_and_measur
         theirs = [figure[key] for key in ("accuracy", "mse") if key in figure]
         ours = [float(line["ours"]) for line in measured.get((name, "validation"), []) if line["ours"]][:1]
         assert cells[1 : 2 + len(theirs)] == [str(recipe.image.height), *theirs]
-        assert [float(cell.rstrip("*")) for cell in cells[2 + len(theirs) :]] == pytest.approx(ours, abs=6e-4)
+        assert [float(cell.rstrip("*~")) for cell in cells[2 + len(theirs) :]] == pytest.approx(ours, abs=6e-4)
     headings = {" ".join(half.split()[:2]) for half in halves if half.rstrip().endswith("ours")}
     assert headings == {f"{recipe.report} {command_of(recipe)}" for recipe in RECIPES.values()}
+
+
+def test_results_older_than_their_recipe_are_marked_and_named_with_the_command_and_its_hours(
+    tmp_path, monkeypatch, capsys
+):
+    recipe, other, folds = "birdcnn_base", "aquarium_mobilenetv3large_p2_untrained", "animals_mobilenet"
+    now = {name: recipe_hash(RECIPES[name]) for name in (recipe, folds)}
+    now[other] = recipe_hash(registry.without_pretrained_weights(RECIPES[other.removesuffix("_untrained")]))
+    keys = ("recipe", "seed", "recipe_hash", "train_seconds", "command", "label_fraction")
+    rows = [(recipe, seed, now[recipe], 3600, "python run.py fresh", "") for seed in ("0", "all")]
+    rows += [(other, "0", now[other], 3600, "python run.py fresh", "")]
+    rows += [("birdcnn_sgd", seed, "", 1800, "python run.py late", part) for seed in "01" for part in ("0.1", "1")]
+    rows += [("birdcnn_sgd", "all", "", 1800, "python run.py late", "1")]
+    rows += [(folds, "5 folds", "0a1b2c3d", 180, "python run.py folds", "")]
+    table = pd.DataFrame([dict(zip(keys, row, strict=True)) for row in rows])
+    shared = {"metric": "accuracy", "ours": 0.5, "n": 8, "low": 0.4, "high": 0.6, "verdict": ""}
+    table = pd.concat([table.assign(split=split, **shared) for split in ("validation", "test")])
+    table.to_csv(tmp_path / "birdcnn.csv", index=False)
+    assert list(recipes.stale_lines(tmp_path)) == [" 2.00 h  python run.py late", " 0.25 h  python run.py folds"]
+    monkeypatch.setattr(recipes, "RESULTS", tmp_path)
+    cells = [half.split() for line in shown(capsys, "recipes").splitlines() for half in (line[:51], line[51:])]
+    ours = {row[0]: row[-1] for row in cells if row and row[0] in RECIPES and row[-1].startswith("0.5")}
+    assert ours == {recipe: "0.500", "birdcnn_sgd": "0.500~", folds: "0.500~"}
+    assert ["stale" in shown(capsys, "recipes", "show", name) for name in (folds, recipe)] == [True, False]
+    assert registry.is_stale({"recipe": "gone", "recipe_hash": "0a1b2c3d"})
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -96,6 +123,7 @@ def test_a_replay_writes_a_row_a_seed_and_one_of_all_and_a_killed_one_goes_on(
     assert list(table)[: len(COLUMNS)] == COLUMNS
     ran = table[table["recipe"] == "aquarium_three_conv"]
     assert len(ran) == 3 * 2 * 2 and ran[["ours", "low", "high", "command"]].notna().all().all()
+    assert set(ran["recipe_hash"]) == {recipe_hash(RECIPES["aquarium_three_conv"])}  # before it was shortened
     assert (ran["epochs"] == 1).all() and (ran["image_size"] == 64).all() and (ran["n_train"] == 21).all()
     for (split, metric), rows in ran.groupby(["split", "metric"]):
         rows = rows.set_index("seed")

@@ -51,7 +51,15 @@ def test_run_page_has_every_section_and_opens_without_complaint(run_folder, tmp_
     assert not complaints and page == run_folder / "report.html"
     for text in ("<h1>Three classes in a tank</h1>", "best: epoch 11", "of 15 images", "no k/9 gives 0.9263", "n=15"):
         assert text in opened
-    for text in ("consistent", "not run here", "no box", "run.py pretrain --seed 1", "0.0001", "123,456"):
+    for text in (
+        "too few seeds",
+        "one seed cannot tell",
+        "not run here",
+        "no box",
+        "run.py pretrain --seed 1",
+        "0.0001",
+        "123,456",
+    ):
         assert text in opened
     # the curves, and for each of three splits two matrices and the class bars
     assert opened.count("<figure>") == opened.count("<svg") == opened.count("<figcaption>") == 10

@@ -31,6 +31,7 @@ OTHER = {
     "data.boxes": "detections.json",
     "data.fractions": (0.6, 0.2, 0.2),
     "data.split_by": "stratified",
+    "data.synthetic": 24,
     "image.letterbox_px": 512,
     "training.batch_size": 4,
     "training.calibration": 0.5,

@@ -19,6 +19,7 @@ from marinecv.evaluation.estimates import FEW_GROUPS, bootstrapped_fraction
 from marinecv.evaluation.intervals import effective_number, expanded_interval, fraction_interval, resampled_sums, wilson
 from marinecv.evaluation.metrics import averages, classification_metrics
 from marinecv.evaluation.predictions import make_table
+from marinecv.evaluation.published_comparison import next_seed_interval
 from marinecv.evaluation.seeds import compare_seeds
 
 SETS = 1000
@@ -241,6 +242,26 @@ def test_recipes_that_only_seeds_move_are_told_apart_in_at_most_7_of_100_sets_an
         over_images += found["low"] > 0 or found["high"] < 0
     assert both <= 0.07 * sets and (both == 0 or seeds > 2)
     assert over_images > 0.15 * sets or moved < 0.1
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("n", [63, 127, 223])
+def test_a_published_figure_of_one_more_seed_is_called_another_in_at_most_7_of_100_sets_and_near_5_where_seeds_differ(
+    seeds, n
+):
+    """2,000 sets; seeds move an accuracy by 0, 0.02 or 0.05; images are of one difficulty, or easy and hard ones."""
+    rng, sets, same, other = np.random.default_rng(11), 2000, [], []
+    for moved in (0.0, 0.02, 0.05):
+        for shape in ((4, 1), (0.15, 0.05)):  # of the images' probabilities, near 0.75
+            ease = rng.beta(*shape, (sets, 2, 1, n)) * 0.95
+            shares = np.clip(ease + rng.normal(0, moved, (sets, 1, seeds + 1, 1)), 0, 1)
+            counts = (rng.random(shares.shape) < shares).sum(axis=-1)  # of two sets of images
+            bounds = np.array([next_seed_interval(of_set, n) for of_set in counts[:, 0, :-1]])
+            wider = np.array([next_seed_interval(of_set, n, same_images=False) for of_set in counts[:, 0, :-1]])
+            same.append(np.mean((counts[:, 0, -1] < bounds[:, 0]) | (counts[:, 0, -1] > bounds[:, 1])))
+            other.append(np.mean((counts[:, 1, -1] < wider[:, 0]) | (counts[:, 1, -1] > wider[:, 1])))
+    assert 0.03 <= np.mean(same) <= 0.055 and max(same) <= 0.07, same
+    assert 0.01 <= np.mean(other) <= 0.055 and max(other) <= 0.07, other
 
 
 @pytest.mark.parametrize("cameras", [6, pytest.param(8, marks=pytest.mark.slow), 12, 20, 40])

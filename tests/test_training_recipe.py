@@ -1,6 +1,7 @@
 """Recipes: read back equal, refused by name, and the settings in them that cannot act."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.recipes.aquarium import PRETRAINED, SCRATCH
+from marinecv.training import settings
 from marinecv.training.model_config import BackboneModel, ScratchModel, UNet
 from marinecv.training.recipe import DataConfig, Recipe, Training, recipe_warnings
+from marinecv.training.settings import with_changes
 
 BASE = Recipe(
     name="tank_cnn",
@@ -137,3 +140,18 @@ COSINE = BASE.with_training(schedule="cosine", warmup_epochs=3, lr_patience=50, 
 @pytest.mark.parametrize("recipe", [BASE, COSINE, BACKBONE, *SCRATCH.values(), *PRETRAINED.values()])
 def test_every_setting_of_the_recipes_acts(recipe):
     assert recipe_warnings(recipe) == []
+
+
+def test_the_hash_of_a_recipe_is_of_the_settings_that_act_on_a_result(monkeypatch):
+    """Nothing but them: not the name, the seed, what was published, nor a setting that is off."""
+    own = settings.recipe_hash(BASE)
+    assert re.fullmatch("[0-9a-f]{8}", own)
+    same = replace(BASE, name="other", title="", published={}, assumptions="", shortened="2 epochs", base_hash="x")
+    same = with_changes(same, {"training.seed": 5, "training.ema": 0})
+    assert settings.recipe_hash(replace(same, image=replace(same.image, white=3))) == own
+    others = [{"training.lr_patience": 3}, {"data.synthetic": 24}, {"data.synthetic": True}, {"training.ema": 0.9}]
+    others += [{"image.height": 49}, {"training.augmentation.flip": 0.1}, {"model.filters": (4, 9)}]
+    hashes = {settings.recipe_hash(with_changes(BASE, change)) for change in others}
+    assert len(hashes) == len(others) and own not in hashes
+    monkeypatch.setattr(settings, "RESULTS_VERSION", 0)
+    assert settings.recipe_hash(BASE) != own

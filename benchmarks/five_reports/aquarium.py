@@ -1,10 +1,10 @@
 """The aquarium report: three CNNs, three fine-tunings, 127 and 63 images."""
 
 from five_reports.bounds import counts_behind, fits_batch_average, fitting_sizes
-from five_reports.claims import distinguishable_by_chance, expected_best, place_of
+from five_reports.claims import distinguishable_by_chance, expected_best, place_of, smallest_difference
 from five_reports.words import CANNOT, PLACES, claim, could_be, filled, hits, in_images, listed, section
 
-from marinecv.evaluation.intervals import smallest_difference, wilson
+from marinecv.evaluation.intervals import wilson
 from marinecv.recipes import aquarium
 
 SPLITS = ("validation", "test")

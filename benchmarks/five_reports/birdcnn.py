@@ -1,11 +1,11 @@
 """The BirdCNN report: one small network and four changes, in curves and words."""
 
 from five_reports import printed
-from five_reports.claims import map_sides
+from five_reports.claims import map_sides, smallest_difference
 from five_reports.words import CANNOT, FITS, accuracy, claim, filled, listed, section
 
 from marinecv.data.manifests import load_manifest
-from marinecv.evaluation.intervals import smallest_difference, smallest_paired_difference
+from marinecv.evaluation.intervals import smallest_paired_difference
 from marinecv.recipes.birdcnn import BASE, RECIPES
 from marinecv.recipes.birds import CUSTOM_CNN
 

@@ -12,12 +12,13 @@ from five_reports.claims import (
     largest_class_at_least,
     lowest_macro_f1,
     place_of,
+    smallest_difference,
     spread_errors,
 )
 from five_reports.words import AGAINST, CANNOT, FITS, PLACES, claim, filled, hits, listed, section, table
 
 from marinecv.data.manifests import load_manifest
-from marinecv.evaluation.intervals import smallest_difference, wilson
+from marinecv.evaluation.intervals import wilson
 from marinecv.recipes.butterflies import DENOISE, PUBLISHED, PUBLISHED_N, published_at
 
 N = PUBLISHED_N

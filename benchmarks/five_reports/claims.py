@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from math import sqrt
 
 import numpy as np
 from five_reports.bounds import WAYS, printed_bounds
 from scipy.stats import binom
 from sklearn.metrics import precision_recall_fscore_support
 
-from marinecv.evaluation.intervals import LEVEL, mcnemar, smallest_difference
+from marinecv.evaluation.intervals import LEVEL, Z, mcnemar
 
 MIN_DELTA = 1e-4  # of Keras' `ReduceLROnPlateau`, by default
 FAR, NEAR, BETWEEN = "distinguishable", "not distinguishable", "open"
@@ -134,6 +135,27 @@ def distinguishable_by_chance(better: int, worse: int, n: int) -> str:
         return NEAR
     # From the one further from 1/2 `smallest_difference` looks towards the other, and is exact.
     return FAR if (better - worse) / n >= smallest_difference(max(better, n - worse) / n, n) else BETWEEN
+
+
+def smallest_difference(p: float, n: int, other_n: int | None = None) -> float:
+    """Return the smallest difference from a proportion p that is significant between two separate samples.
+
+    By a two-sided pooled z test of two proportions at 0.95: p on n images, p plus or minus the difference on `other_n`
+    (None takes n). The difference is towards 1/2, where the test needs more; above max(p, 1 - p) no outcome is
+    significant. A true difference of this size is found about half the time. Raises ValueError where p is no
+    proportion, or a sample is empty.
+    """
+    other_n = n if other_n is None else other_n
+    if not 0 <= p <= 1 or n < 1 or other_n < 1:
+        raise ValueError(f"Expected p from 0 to 1 and at least one image. Received: p={p}, n={n}, other_n={other_n}.")
+    p = max(p, 1 - p)
+    weight = other_n / (n + other_n)
+    spread = Z**2 * (1 / n + 1 / other_n)
+    # difference^2 = spread * pooled * (1 - pooled) with pooled = p - weight * difference: a quadratic, larger root.
+    a = 1 + spread * weight**2
+    b = -spread * weight * (2 * p - 1)
+    c = -spread * p * (1 - p)
+    return (-b + sqrt(b**2 - 4 * a * c)) / (2 * a)
 
 
 def find_gains(percent: int, figures: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Confidence intervals, and the smallest significant difference of n images.
+"""Confidence intervals, and the smallest significant difference of two models on n images.
 
 Ours rather than scipy's `bootstrap` and `proportion_ci`: whole groups are resampled, and intervals are widened for few
 groups. The tests compare Wilson's interval with scipy's.
@@ -88,27 +88,6 @@ def bootstrap_means(values: np.ndarray, seed: int, resamples: int = RESAMPLES) -
     """Resample values (n,) with replacement: the mean of each resample, (resamples,)."""
     rng = np.random.default_rng(seed)
     return np.array([values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)])
-
-
-def smallest_difference(p: float, n: int, other_n: int | None = None) -> float:
-    """Return the smallest difference from a proportion p that is significant between two separate samples.
-
-    By a two-sided pooled z test of two proportions at 0.95: p on n images, p plus or minus the difference on `other_n`
-    (None takes n). The difference is towards 1/2, where the test needs more; above max(p, 1 - p) no outcome is
-    significant. A true difference of this size is found about half the time. For predictions on the same images use
-    `smallest_paired_difference`. Raises ValueError where p is no proportion, or a sample is empty.
-    """
-    other_n = n if other_n is None else other_n
-    if not 0 <= p <= 1 or n < 1 or other_n < 1:
-        raise ValueError(f"Expected p from 0 to 1 and at least one image. Received: p={p}, n={n}, other_n={other_n}.")
-    p = max(p, 1 - p)
-    weight = other_n / (n + other_n)
-    spread = Z**2 * (1 / n + 1 / other_n)
-    # difference^2 = spread * pooled * (1 - pooled) with pooled = p - weight * difference: a quadratic, larger root.
-    a = 1 + spread * weight**2
-    b = -spread * weight * (2 * p - 1)
-    c = -spread * p * (1 - p)
-    return (-b + sqrt(b**2 - 4 * a * c)) / (2 * a)
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

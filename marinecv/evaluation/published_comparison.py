@@ -1,9 +1,16 @@
-"""Comparison of our accuracy with a published one: could it be printed, and is the difference significant?"""
+"""Comparison of our accuracies over seeds with a published one: could it be printed, could our next seed give it?"""
 
 import re
-from numbers import Integral
+from collections.abc import Sequence
+from math import sqrt
 
-from marinecv.evaluation.intervals import smallest_difference
+import numpy as np
+from scipy.stats import t
+
+from marinecv.evaluation.intervals import LEVEL
+from marinecv.evaluation.seeds import MIN_SEEDS
+
+ROUNDING_VARIANCE = 1 / 12  # of a number rounded to a whole one: seeds that are equal may differ by as much
 
 
 def attainable(figure: str, n: int) -> bool:
@@ -11,10 +18,15 @@ def attainable(figure: str, n: int) -> bool:
 
     Raises ValueError where `figure` is no printed fraction from 0 to 1, such as "0.7480".
     """
+    return bool(_counts_behind(figure, n))
+
+
+def _counts_behind(figure: str, n: int) -> range:
+    """Return the numbers of correct images, of n, whose fraction prints as a figure, rounded or truncated."""
     units, scale = printed_units(figure)
     # In integers: rounding needs 2*units - 1 <= 2*k*scale/n <= 2*units + 1, truncation ends below 2*units + 2.
     smallest = max(0, -(-n * (2 * units - 1) // (2 * scale)))
-    return smallest <= n and 2 * smallest * scale < n * (2 * units + 2)
+    return range(smallest, min(n, -(-n * (units + 1) // scale) - 1) + 1)
 
 
 def printed_units(figure: str) -> tuple[int, int]:
@@ -25,36 +37,49 @@ def printed_units(figure: str) -> tuple[int, int]:
     return int((whole or "0") + decimals), 10 ** len(decimals)
 
 
-def compare_with_published(
-    published: str, published_n: int | None, ours: int | float | None, n: int | None, same_split: bool = True
-) -> dict:
-    """Compare our accuracy with a published one, as printed ("0.7480"): `verdict`, `smallest_difference`, `sentence`.
+def next_seed_interval(correct: Sequence[int], n: int, same_images: bool = True) -> tuple[float, float]:
+    """Return the 95% prediction interval (low, high) of the number of correct images, of n, of one more seed.
 
-    `ours` is None without an accuracy of ours (*not run here*), an int of correctly classified images, or a float.
-    Other numbers of images or another split are *not comparable*; *not attainable* is a figure that no k of n prints
-    as; *consistent* are two that differ by less than `smallest_difference`, else ours has *exceeded* it or is *below*.
+    `correct` are the numbers of `MIN_SEEDS` seeds or more: Student's t with sqrt(1 + 1/S) on S seeds, and half an image
+    for whole numbers. Without `same_images` the next seed is scored on n other images: the binomial variance of both
+    samples is added. tests/test_statistics_simulated.py measures how often it misses.
     """
-    attainable(published, published_n or 1)
-    if ours is None:
+    seeds = len(correct)
+    mean, between = float(np.mean(correct)), max(float(np.var(correct, ddof=1)), ROUNDING_VARIANCE) * (1 + 1 / seeds)
+    total = between + (0 if same_images else 2 * mean * (1 - mean / n))
+    degrees = (seeds - 1) * (total / between) ** 2  # Welch and Satterthwaite: the binomial part is known
+    half = float(t.ppf((1 + LEVEL) / 2, degrees)) * sqrt(total) + 0.5
+    return max(0.0, mean - half), min(float(n), mean + half)
+
+
+def compare_with_published(
+    published: str, published_n: int | None, ours: Sequence[float], n: int | None, same_images: bool = True
+) -> dict:
+    """Compare our accuracies, one a seed, with a published one, as printed ("0.7480"): `verdict` and `sentence`.
+
+    Without one of ours it is *not run here*; other numbers of images are *not comparable*; *not attainable* is a figure
+    that no k of n prints as. The published figure is one training on the same n images, or on as many others. It is
+    *consistent* with ours within the `next_seed_interval`; else ours has *exceeded* it or is *below*. *Too few seeds*
+    are fewer than `MIN_SEEDS`: how far they differ is not known.
+    """
+    counts = _counts_behind(published, published_n or 1)
+    if not len(ours):
         return _comparison("not run here", f"{published} published; not run here")
-    value = ours / n if isinstance(ours, Integral) else float(ours)
-    figures = f"{value:.4f} here, {published} published"
+    figures = f"{np.mean(ours):.4f} here, {published} published"
     if published_n != n:
         theirs = "an unstated number of" if published_n is None else published_n
         return _comparison("not comparable", f"{figures}: not comparable, theirs is of {theirs} images, ours of {n}")
-    if not same_split:
-        return _comparison("not comparable", f"{figures}: not comparable, they are of different images")
-    if not attainable(published, n):
+    if not counts:
         return _comparison("not attainable", f"{figures}: no k/{n} gives {published}, rounded or truncated")
-    margin = smallest_difference(float(published), n)
-    difference = value - float(published)
-    if abs(difference) < margin:
-        word, why = "consistent", f"differences under {margin:.3f} are not significant with n={n}"
-    else:
-        word = "exceeded" if difference > 0 else "below"
-        why = f"they differ by {abs(difference):.3f}, and {margin:.3f} is significant with n={n}"
-    return _comparison(word, f"{figures}: {word}; {why}", margin)
+    if len(ours) < MIN_SEEDS:
+        few = "one seed" if len(ours) == 1 else f"{len(ours)} seeds"
+        return _comparison("too few seeds", f"{figures}: {few} cannot tell; train {MIN_SEEDS} or more")
+    low, high = next_seed_interval([round(value * n) for value in ours], n, same_images)
+    word = "below" if counts[0] > high else "exceeded" if counts[-1] < low else "consistent"
+    images = "the same images" if same_images else "other images"
+    why = f"95% of our next seeds have {low / n:.3f} to {high / n:.3f} (n={n}, {images}, {len(ours)} seeds)"
+    return _comparison(word, f"{figures}: {word}; {why}")
 
 
-def _comparison(word: str, sentence: str, margin: float | None = None) -> dict:
-    return {"verdict": word, "smallest_difference": margin, "sentence": sentence + "."}
+def _comparison(word: str, sentence: str) -> dict:
+    return {"verdict": word, "sentence": sentence + "."}

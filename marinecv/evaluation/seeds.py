@@ -9,6 +9,7 @@ from scipy.stats import t
 
 from marinecv.evaluation.compare import difference_bounds, paired
 from marinecv.evaluation.groups import Groups, group_numbers
+from marinecv.evaluation.intervals import LEVEL
 from marinecv.runs import Run
 
 MIN_SEEDS = 3
@@ -56,6 +57,12 @@ def seed_spread(tables: Mapping[int, pd.DataFrame], split: str) -> dict:
     return {"mean": mean, "lowest": lowest, "highest": highest, "seeds": len(scores), "n": n, "sentence": sentence}
 
 
+def interval_over_seeds(gaps: pd.Series) -> tuple[float, float]:
+    """Return the 95% interval (low, high) of the mean of paired differences, one a seed, by Student's t."""
+    half = t.ppf((1 + LEVEL) / 2, len(gaps) - 1) * gaps.to_numpy().std(ddof=1) / np.sqrt(len(gaps))
+    return float(gaps.to_numpy().mean() - half), float(gaps.to_numpy().mean() + half)
+
+
 def compare_seeds(
     a: Mapping[int, pd.DataFrame], b: Mapping[int, pd.DataFrame], split: str, seed: int = 0, groups: Groups = None
 ) -> dict:
@@ -76,8 +83,7 @@ def compare_seeds(
     ahead, behind = int((gaps > 0).sum()), int((gaps < 0).sum())
     seeds_low = seeds_high = None
     if len(gaps) >= MIN_SEEDS:
-        half = t.ppf(0.975, len(gaps) - 1) * gaps.to_numpy().std(ddof=1) / np.sqrt(len(gaps))
-        seeds_low, seeds_high = (float(gaps.to_numpy().mean() + side) for side in (-half, half))
+        seeds_low, seeds_high = interval_over_seeds(gaps)
     on_these = (low > 0 and ahead == len(common)) or (high < 0 and behind == len(common))
     apart = on_these and seeds_low is not None and (seeds_low > 0 or seeds_high < 0)
     better, times = ("second", behind) if gaps.mean() < 0 else ("first", ahead)

@@ -19,8 +19,8 @@ THUMBNAIL_PX, COLUMNS = 200, 8  # of the contact sheet
 def candidates(catalog: pd.DataFrame, boxes: pd.DataFrame) -> pd.DataFrame:
     """Find the train images with two or more classes, the second other than fish.
 
-    Returns `image_id`, `dominant`, `class_name` (the second), `num_classes`, and `dominance`: the fraction of the
-    second in the scores without the dominant class, 0 to 1.
+    Returns `image_id`, `dominant`, `class_name` (the second), `num_classes`, `score` (of the second, as of
+    `dominant_class`), and `dominance`: its fraction in the scores without the dominant class, 0 to 1.
     """
     train, boxes = _train(catalog)["image_id"], as_boxes(boxes)
     ranked = ranked_classes(boxes[boxes["image_id"].isin(train)])
@@ -28,18 +28,23 @@ def candidates(catalog: pd.DataFrame, boxes: pd.DataFrame) -> pd.DataFrame:
     for image_id, classes in ranked.groupby("image_id", sort=True):
         if len(classes) > 1 and (second := classes.iloc[1])["class_name"] != EXCLUDED_CLASS:
             dominance = second["score"] / classes["score"].iloc[1:].sum()
-            rows.append((image_id, classes["class_name"].iloc[0], second["class_name"], dominance, len(classes)))
-    return pd.DataFrame(rows, columns=["image_id", "dominant", "class_name", "dominance", "num_classes"])
+            names = classes["class_name"].iloc[:2]
+            rows.append((image_id, *names, dominance, len(classes), second["score"]))
+    return pd.DataFrame(rows, columns=["image_id", "dominant", "class_name", "dominance", "num_classes", "score"])
 
 
-def synthesize(catalog: pd.DataFrame, boxes: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
+def synthesize(
+    catalog: pd.DataFrame, boxes: pd.DataFrame, folder: str | Path, limit: int | None = None
+) -> pd.DataFrame:
     """Write a synthetic image for each of the `candidates` into a folder of the run, and return their catalog rows.
 
-    The boxes of the dominant class are filled with the median color outside all boxes, except where a box of the second
-    class overlaps. `image_id` is "synthetic/" before the original's; split, group and your own columns are its too.
+    At most `limit` of them, those with the largest `score`. The boxes of the dominant class are filled with the median
+    color outside all boxes, except where a box of the second class overlaps. `image_id` is "synthetic/" before the
+    original's; split, group and your own columns are its too.
     """
     folder = Path(folder)
     chosen = candidates(catalog, boxes)
+    chosen = chosen.sort_values("score", ascending=False, kind="stable")[:limit].sort_index()
     boxes, originals = as_boxes(boxes), _train(catalog).drop_duplicates("image_id").set_index("image_id")
     originals = originals.loc[chosen["image_id"]]
     if inside := [path for path in originals["path"] if Path(path).resolve().is_relative_to(folder.resolve())]:

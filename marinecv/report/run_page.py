@@ -220,8 +220,7 @@ def _leakage(run: Run, tables: dict[str, pd.DataFrame]) -> dict:
 
 def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
     """Return one row a published metric with ours; the accuracy of a complete run is compared."""
-    same_split = not demonstration and recipe.get("data", {}).get("split_by") in (None, "published")
-    rows = []
+    rows, word = [], "not comparable" if demonstration else "shortened run" if recipe.get("shortened") else ""
     for split, published_metrics in recipe.get("published", {}).items():
         for name in (name for name in published_metrics if name != "n"):
             ours = metrics.get(split, {}).get(name) if name in METRIC_NAMES else None
@@ -233,11 +232,12 @@ def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
                 "published_n": published_metrics.get("n", "not stated"),
                 "ours": value if ours else "",
                 "n": n or "",
-                "verdict": "shortened run" if recipe.get("shortened") else "",
+                "verdict": word,
                 "sentence": "",
             }
-            if name == "accuracy" and not recipe.get("shortened"):
-                row |= compare_with_published(published_metrics[name], published_metrics.get("n"), value, n, same_split)
+            if name == "accuracy" and not word:
+                accuracies = [] if value is None else [value]
+                row |= compare_with_published(published_metrics[name], published_metrics.get("n"), accuracies, n)
             rows.append(row)
     return rows
 

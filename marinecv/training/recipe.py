@@ -41,7 +41,7 @@ class DataConfig:
         pseudo_labels: minimum probability of a predicted label to be used in a second training; 0: none.
         attributes: attributes for a multimodal model, annotated by `"image"` or by `"class"`; empty: none.
         min_certainty: minimum certainty of their annotator, 1 (not visible) to 4 (definitely).
-        synthetic: add the report's synthetic images to train.
+        synthetic: add the report's synthetic images to train: True, or how many, those of the largest second classes.
         demonstration: the images are generated demo images, whose metrics say nothing about real animals.
         crops: use crops of the boxes, with this margin: a fraction of the longer side of a box; None: photographs.
         boxes: a file of detections, as MegaDetector writes it, whose boxes are cropped; None: those of the data.
@@ -63,7 +63,7 @@ class DataConfig:
     pseudo_labels: Fraction = 0.0
     attributes: Literal["", "image", "class"] = ""
     min_certainty: Annotated[int, Meta(ge=1, le=4)] = 1
-    synthetic: bool = False
+    synthetic: bool | Annotated[int, Meta(ge=2)] = False
     demonstration: bool = False
     crops: Fraction | None = None
     boxes: str | None = None
@@ -221,6 +221,7 @@ class Recipe:
         claim: a statement of the report.
         assumptions: the settings that the report leaves open, as a sentence.
         shortened: how this run is shortened; empty for a whole run.
+        base_hash: `recipe_hash` of the recipe that was changed into that of this run.
     """
 
     name: str
@@ -234,6 +235,7 @@ class Recipe:
     claim: str = ""
     assumptions: str = ""
     shortened: str = ""
+    base_hash: str | None = None
 
     def __post_init__(self):
         if self.training.head_l2 and not self.model.has_linear_head:

@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import hashlib
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,9 @@ NOT_SETTINGS = {
     "model.backbone_sha256": "it is measured in the file",
 }
 """Fields of a recipe that are no setting, and the reason."""
+NOT_HASHED = {*NOT_SETTINGS, "training.seed"} - {"data.name"}
+RESULTS_VERSION = 1
+"""To be raised where recipes give other results than before: by other pixels, or by another way of training."""
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
@@ -58,6 +62,16 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any] | None = None, **key
             *parts, last = field_name.split(".")
             functools.reduce(lambda node, part: node.setdefault(part, {}), parts, tree)[last] = value
     return _with_values(recipe, tree, "")
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """Return 8 hexadecimal digits of `RESULTS_VERSION` and the settings that act on a result.
+
+    Settings that are off (0, False, none or empty) do not count, so that a new one that is off leaves old hashes valid.
+    """
+    settings = {name: value for name, value in settings_of(recipe).items() if value and name not in NOT_HASHED}
+    text = json.dumps([RESULTS_VERSION, recipe.model.kind, settings], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def full_names(recipe: Recipe, changes: Mapping[str, Any] | None = None, **keywords: Any) -> dict[str, Any]:

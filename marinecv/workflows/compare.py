@@ -62,7 +62,7 @@ def compare(*runs: str | os.PathLike | Run | Experiment, split: str = "validatio
     finished = finished_runs(runs)
     recipes = runs_by_recipe(finished)
     _check_folds([same for seeds in recipes.values() for same in seeds.values()], split)
-    tables = {name: {seed: _predictions(same) for seed, same in seeds.items()} for name, seeds in recipes.items()}
+    tables = {name: {seed: predictions_of(same) for seed, same in seeds.items()} for name, seeds in recipes.items()}
     first = next(iter(next(iter(tables.values())).values()))
     groups = common_groups([run.catalog for run in finished], first.loc[first["split"] == split, "image_id"])
     pairs = combinations(recipes, 2)
@@ -107,7 +107,7 @@ def _check_folds(several: list[list[Run]], split: str) -> None:
         )
 
 
-def _predictions(same: list[Run]) -> pd.DataFrame:
+def predictions_of(same: list[Run]) -> pd.DataFrame:
     """Return the predictions of a run, or of folds together."""
     if same[0].fold:
         return next(iter(fold_predictions(same).values()))

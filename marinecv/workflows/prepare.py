@@ -29,12 +29,12 @@ from marinecv.models.backbone_file import check_hash
 from marinecv.models.backbone_table import WEIGHTS_URL, backbone_entry, backbone_path, backbones_here, weights_file
 from marinecv.progress import duration
 from marinecv.recipes.own_data import FOUR_CONV, until_it_stops_improving
-from marinecv.recipes.registry import is_own
+from marinecv.recipes.registry import is_own, without_pretrained_weights
 from marinecv.training.distribution import device_sentence
 from marinecv.training.estimate import choose_cache, estimate_seconds
 from marinecv.training.model_config import BackboneModel
 from marinecv.training.recipe import DataConfig, Recipe, recipe_warnings
-from marinecv.training.settings import IMAGE_SIZE, with_changes
+from marinecv.training.settings import IMAGE_SIZE, recipe_hash, with_changes
 from marinecv.workflows.choose import Candidates, choose
 from marinecv.workflows.crops import cropped
 from marinecv.workflows.leakage import MAX_IMAGES_SEARCHED
@@ -45,7 +45,6 @@ DEMONSTRATION_EPOCHS = 30  # enough for drawn pictures
 CALIBRATION_FRACTION = 1 / 3  # of validation, on other images than a report's
 MIN_VALIDATION_FOR_CALIBRATION = 60  # validation images: a third of them is the minimum for prediction sets
 REPORT_PREFIX = re.compile("^(Aquarium|Animals|Birds|BirdCNN|Butterflies)[,:]? ")  # of a title, removed on other data
-PRETRAINED_TITLE_PART = ", (last 20 layers|frozen|all of it frozen|its last [a-z ]+learns?)"  # needs weights
 MIN_FILLED_FRACTION = 0.25  # fraction of the input that an image fills
 RECIPE_DATA_SETTINGS = ("attributes", "min_certainty", "pseudo_labels", "label_fraction", "synthetic")
 """Data settings that each recipe has for itself; all recipes of a plan read and split the images alike."""
@@ -199,21 +198,6 @@ def with_available_weights(recipe: Recipe, changes: Changes | None = None, *, ne
     return without_pretrained_weights(recipe)
 
 
-def without_pretrained_weights(recipe: Recipe) -> Recipe:
-    """Return a recipe that trains all layers of the network from random weights, on small images."""
-    training = replace(recipe.training, optimizer="adam", learning_rate=1e-3, epochs=20, head_epochs=0, head_l2=0.0)
-    return replace(
-        recipe,
-        name=f"{recipe.name}_untrained",
-        title=f"{re.sub(PRETRAINED_TITLE_PART, '', recipe.title)} (no pretrained weights)",
-        image=replace(recipe.image, height=96, width=96),
-        model=replace(recipe.model, weights="none", trainable_layers=None, trainable_blocks=()),
-        training=replace(training, cache_features=0),
-        published={},
-        assumptions="all layers learn, 96 pixels, Adam 1e-3, 20 epochs; batch statistics set by one pass over train",
-    )
-
-
 @functools.cache
 def weights_host_answers() -> bool:
     """Return whether the host of Keras' weights can be reached; asked once in a process."""
@@ -330,7 +314,8 @@ def adapted_recipe(recipe: Recipe, choice: DataConfig, changes: Changes, validat
     adapted = replace(changed, data=data, image=image, training=training)
     published = changed.published if adapted == as_published else {}
     report, shortened = "" if is_other else recipe.report, ", ".join(filter(None, reductions))
-    return replace(adapted, title=title, report=report, published=published, shortened=shortened)
+    about = {"title": title, "report": report, "published": published, "shortened": shortened}
+    return replace(adapted, **about, base_hash=recipe_hash(recipe))
 
 
 def folded(choice: DataConfig, catalog: pd.DataFrame, folds: int, seed: int) -> dict[str, tuple]:

@@ -137,7 +137,7 @@ def finish_reproduction(reproduction: Reproduction, log: Log, **how: Any) -> Non
     finish_experiment(reproduction, log, **how)
     for path in write_results(reproduction, FAMILIES, reproduction.results_dir):
         log(f"results: {path}")
-        for sentence in order_sentences(path, birdcnn.ORDER):
+        for sentence in order_sentences(path, birdcnn.ORDER, reproduction.finished_runs.values()):
             log(f"  {sentence}")
 
 

@@ -1,7 +1,7 @@
 """Tables of a reproduction (published metrics beside ours) and of a learning curve."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +17,7 @@ from marinecv.evaluation.predictions import read_predictions
 from marinecv.evaluation.published_comparison import attainable, compare_with_published
 from marinecv.evaluation.reconstruction import ERRORS
 from marinecv.evaluation.sample_size import MIN_TRAIN_SIZES, estimate_sample_size, next_class
+from marinecv.evaluation.seeds import MIN_SEEDS, compare_seeds, interval_over_seeds, runs_by_recipe
 from marinecv.experiments import CURVE, Experiment
 from marinecv.files.csv_tables import read_table, write_table
 from marinecv.inputs.synthesize import PREFIX
@@ -25,13 +26,13 @@ from marinecv.report.curve_page import write_curve_report
 from marinecv.runs import Run
 from marinecv.schema import convert, read_json
 from marinecv.training.recipe import Recipe
+from marinecv.workflows.compare import predictions_of
 from marinecv.workflows.train_runs import pseudo_labeled_ids
 
 METRICS = ("accuracy", "macro_f1")
-MIN_SEEDS_FOR_ORDER = 3  # to call an order of two recipes by them
 COLUMNS = [
     *("recipe", "seed", "split", "metric", "published", "ours", "n", "low", "high", "verdict", "epochs", "image_size"),
-    *("n_train", "command", "commit", "train_seconds", "device", "parameters", "latency_ms"),
+    *("n_train", "command", "commit", "recipe_hash", "train_seconds", "device", "parameters", "latency_ms"),
 ]
 COSTS = ("epochs", "train_seconds", "latency_ms")
 OUTPUT_FLAGS = ("--output-dir", "--results-dir")
@@ -76,7 +77,7 @@ def fold_rows(runs: Runs) -> list[dict]:
         cost = {column: costs[column].median() for column in (*COSTS, "n_train")}
         for metric in METRICS:
             key = {"recipe": name, "seed": f"{len(own)} folds", "split": "validation", "metric": metric}
-            ours = metric_row(own[0][0], "validation", metric, metrics[metric])
+            ours = metric_row(own[0][0], "validation", metric, metrics[metric], [metrics[metric]["value"]])
             lines.append({**costs.iloc[0], **key, **ours, **cost})
     return lines
 
@@ -89,7 +90,7 @@ def run_rows(runs: Runs, names: Sequence[str] = METRICS) -> list[dict]:
         n_train = int((usable(run.catalog)["split"] == "train").sum())
         cost = {"epochs": timing.epochs, "image_size": recipe.image.height, "n_train": n_train}
         cost |= {"command": without_output_folders(environment.command), "commit": environment.commit}
-        cost |= {"train_seconds": timing.train_seconds, "device": timing.device}
+        cost |= {"recipe_hash": recipe.base_hash, "train_seconds": timing.train_seconds, "device": timing.device}
         cost |= {"parameters": timing.parameters, "latency_ms": timing.latency_ms_per_image}
         for split in [split for split in SCORED_SPLITS if split in metrics]:
             for name in ERRORS if run.is_autoencoder else names:
@@ -114,15 +115,17 @@ def seed_summary(lines: pd.DataFrame, runs: Runs) -> pd.DataFrame:
         ours = group["ours"]
         figure = {"value": ours.mean(), "n": int(group["n"].iloc[0]), "low": ours.min(), "high": ours.max()}
         cost = {column: group[column].median() for column in COSTS}
-        rows.append({**group.iloc[0], "seed": "all", **cost, **metric_row(recipes[name], split, metric, figure)})
+        row = metric_row(recipes[name], split, metric, figure, list(ours))
+        rows.append({**group.iloc[0], "seed": "all", **cost, **row})
     return pd.DataFrame(rows)
 
 
-def metric_row(recipe: Recipe, split: str, metric: str, figure: dict) -> dict:
-    """Return our metric, the published one and the comparison of both; empty where the report has none."""
+def metric_row(recipe: Recipe, split: str, metric: str, figure: dict, seeds: Sequence[float] = ()) -> dict:
+    """Return our metric, the published one and their comparison by `seeds`, our values; empty where there are none."""
     published, comparison = recipe.published.get(split, {}), "shortened run" if recipe.shortened else ""
-    if not comparison and metric == "accuracy" and metric in published:  # the test is one of two accuracies
-        comparison = compare_with_published(published[metric], published["n"], figure["value"], figure["n"])["verdict"]
+    if seeds and not comparison and metric == "accuracy" and metric in published:
+        is_same = recipe.data.split_by in (None, "published")
+        comparison = compare_with_published(published[metric], published["n"], seeds, figure["n"], is_same)["verdict"]
     ours = {name: figure[name] for name in ("n", "low", "high")}
     return {"published": published.get(metric, ""), "ours": figure["value"], **ours, "verdict": comparison}
 
@@ -139,19 +142,29 @@ def rows_without_run(recipes: list[Recipe]) -> list[dict]:
     ]
 
 
-def order_sentences(path: Path, order: tuple[tuple[str, str], ...]) -> list[str]:
-    """Return for each two recipes whether the first has the higher validation accuracy in all seeds, as published."""
+def order_sentences(path: Path, order: tuple[tuple[str, str], ...], runs: Iterable[Run] = ()) -> list[str]:
+    """Return for each two recipes whether the first has the higher validation accuracy, as published.
+
+    By `compare_seeds`, over seeds and images, where both are among `runs`; else by the seeds of a results file alone.
+    """
     lines = read_table(path).query("metric == 'accuracy' and split == 'validation' and seed.str.isdigit()")
     accuracies = lines.astype({"ours": float}).pivot(index="seed", columns="recipe", values="ours")
-    sentences = []
-    for better, worse in order:
-        if {better, worse} <= set(accuracies):
-            ahead = (accuracies[better] - accuracies[worse]).dropna()
-            wins, word = int((ahead > 0).sum()), "undecided"
-            if len(ahead) >= MIN_SEEDS_FOR_ORDER and wins in (0, len(ahead)):
-                word = "holds" if wins else "does not hold"
-            by = f"by {ahead.mean():+.3f} on average ({ahead.min():+.3f} to {ahead.max():+.3f})"
-            sentences.append(f"{better} above {worse}: {word}; in {wins} of {len(ahead)} seeds, {by}")
+    recipes, sentences = runs_by_recipe(run for run in runs if not run.fold), []
+    for better, worse in [pair for pair in order if {*pair} <= set(accuracies)]:
+        ahead, sign = (accuracies[better] - accuracies[worse]).dropna(), 0
+        if {better, worse} <= set(recipes):
+            a, b = ({seed: predictions_of(same) for seed, same in recipes[name].items()} for name in (better, worse))
+            catalogs = [run.catalog for name in (better, worse) for same in recipes[name].values() for run in same]
+            ids = catalogs[0].loc[catalogs[0]["split"] == "validation", "image_id"]
+            found = compare_seeds(a, b, "validation", groups=common_groups(catalogs, ids))
+            sign, why = found["distinguishable"] * found["difference"], found["sentence"]
+        else:
+            why = f"by {ahead.mean():+.3f} on average of {len(ahead)} seeds ({ahead.min():+.3f} to {ahead.max():+.3f})"
+            if len(ahead) >= MIN_SEEDS:
+                low, high = interval_over_seeds(ahead)
+                sign, why = (low > 0) - (high < 0), f"{why}, 95% over seeds alone {low:+.3f} to {high:+.3f}"
+        word = "holds" if sign > 0 else "does not hold" if sign < 0 else "undecided"
+        sentences.append(f"{better} above {worse}: {word}; {why}")
     return sentences
 
 

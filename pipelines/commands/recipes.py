@@ -2,13 +2,14 @@
 
 import argparse
 import csv
+import textwrap
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
 from marinecv import console
 from marinecv.choices import SCORED_SPLITS
-from marinecv.recipes.registry import QUICK, RECIPES, REPORTS, command_of, recipe_named
+from marinecv.recipes.registry import QUICK, RECIPES, REPORTS, command_of, is_stale, recipe_named
 
 from .. import options
 
@@ -77,13 +78,16 @@ def print_list(folder: Path) -> None:
         [line, *_] = measured.get((recipe.name, "validation"), [{"ours": ""}])
         ours = line["ours"] and f"{float(line['ours']):.{digits}f}"
         ours += "*" * (line.get("verdict") in ("shortened run", "not comparable"))
+        ours += "~" * bool(line["ours"] and is_stale(line))
         published = recipe.published.get("validation", {}).get(name, "")
         blocks.setdefault(heading, [f"{heading:<30}{'px':>4}{'report':>7}{'ours':>8}"])
         blocks[heading].append(f"{recipe.name:<30}{recipe.image.height:>4}{published:>7}{ours:>8}")
     columns = [[line for block in part for line in (*block, "")] for part in _halves(list(blocks.values()))]
     for left, right in zip_longest(*columns, fillvalue=""):
         print(f"{left:<51}{right}".rstrip())
-    print("report: published validation accuracy; ours: mean of seeds or folds, * shorter or on other data")
+    print("report: published validation accuracy; ours: mean of seeds or folds, * shorter or on other data,")
+    print("~ stale: older than its recipe. To run these again, with the hours of training that they took:")
+    print(*stale_lines(folder), sep="\n")
     print("`recipes show NAME` prints a recipe and its metrics, `recipes show NAME --keras` its Keras script")
 
 
@@ -109,14 +113,32 @@ def recipe_lines(recipe, measured: dict) -> Iterator[str]:
                 yield f"    {split:<10} {published}; {our_metric(line)}"
 
 
+def stale_lines(folder: Path) -> Iterator[str]:
+    """Yield the commands of stale results, each with the hours that its stale runs took."""
+    seconds_by_command = {}
+    for line in read_results(folder):
+        if line["ours"] and line["seed"] != "all" and is_stale(line):
+            run, folds = (line["recipe"], line["seed"], labeled(line)), line["seed"].removesuffix(" folds")
+            times = 1 if folds == line["seed"] else int(folds)
+            seconds_by_command.setdefault(line["command"], {})[run] = times * float(line["train_seconds"])
+    for command, seconds in seconds_by_command.items():
+        words = f"{sum(seconds.values()) / 3600:5.2f} h  {command}"
+        yield textwrap.fill(words, 100, subsequent_indent=" " * 9, break_on_hyphens=False)
+
+
+def read_results(folder: Path) -> Iterator[dict[str, str]]:
+    """Yield the rows of results/*.csv that are of one metric and one run, or of all seeds or folds of a recipe."""
+    for path in sorted(folder.glob("*.csv")):
+        with open(path, encoding="utf-8", newline="") as file:
+            yield from (line for line in csv.DictReader(file) if line.keys() >= {"ours", "metric", "recipe_hash"})
+
+
 def read_accuracies(folder: Path) -> dict[tuple[str, str], list[dict]]:
     """Return rows of results/*.csv for all seeds or folds of a recipe with most labels, by (recipe, split)."""
     measured = {}
-    for path in sorted(folder.glob("*.csv")):
-        with open(path, encoding="utf-8", newline="") as file:
-            for line in csv.DictReader(file):
-                if line.get("metric") in ("accuracy", "mse") and not line.get("seed", "0").isdigit():
-                    measured.setdefault((line["recipe"], line["split"]), []).append(line)
+    for line in read_results(folder):
+        if line["metric"] in ("accuracy", "mse") and not line["seed"].isdigit():
+            measured.setdefault((line["recipe"], line["split"]), []).append(line)
     most = {key: max(map(labeled, lines)) for key, lines in measured.items()}
     return {key: [line for line in lines if labeled(line) == most[key]] for key, lines in measured.items()}
 
@@ -137,7 +159,7 @@ def our_metric(line: dict | None) -> str:
     spread = f"{low} to {high}" if low else "no interval: few groups"
     spread = f"seeds {spread}" if line["seed"] == "all" else f"{line['seed']}, {spread}"
     fraction = f" with {labeled(line):.0%} of the labels" if labeled(line) < 1 else ""
-    return f"ours {ours}{fraction} (n={line['n']}, {spread}) {line['verdict']}".rstrip()
+    return f"ours {ours}{fraction} (n={line['n']}, {spread}) {line['verdict']}".rstrip() + "; stale" * is_stale(line)
 
 
 def reproduce(args: argparse.Namespace) -> int:
