@@ -13,6 +13,10 @@ from marinecv.inputs.spec import ImageSpec
 from marinecv.training.model_config import BackboneModel, DenseAutoencoder, EncoderModel, UNet
 from marinecv.training.recipe import DataConfig, Recipe, Training
 
+PYTORCH = (
+    "differs: Keras' initial weights and Adam (epsilon 1e-7) in place of PyTorch's; differs: images resized without "
+    "antialiasing, which torchvision applies; differs: weights of the epoch with the best monitored loss, not the last"
+)
 UNET = Recipe(
     name="butterflies_unet",
     title="Butterflies, a U-Net autoencoder",
@@ -24,7 +28,7 @@ UNET = Recipe(
         optimizer="adam", batch_size=64, epochs=30, early_stop_patience=5, lr_patience=30, monitor="loss"
     ),
     assumptions="32-64-128-256 filters and 256 for the embedding, one convolution a level; Adam 1e-3, batch 64, 30 "
-    "epochs",
+    f"epochs; {PYTORCH}",
 )
 WITHOUT_SKIPS = replace(  # ours: future work in the report
     UNET,
@@ -41,7 +45,7 @@ DENOISE = replace(
     model=DenseAutoencoder(salt=0.1, pepper=0.1),
     training=replace(UNET.training, batch_size=128, epochs=50, lr_patience=50, monitor="val_loss"),
     published={"validation": {"mse": "0.0315"}},
-    assumptions="gray images; early stopping after 5 epochs, by validation loss",
+    assumptions=f"gray images; early stopping after 5 epochs, by validation loss; {PYTORCH}",
 )
 PLAIN = replace(  # without noise, for comparison
     DENOISE,
@@ -101,7 +105,7 @@ A = replace(
     title="Butterflies, classifier A: from scratch",
     model=EncoderModel(convolutions=1, pooling="flatten"),
     training=replace(UNET.training, learning_rate=1e-4),
-    assumptions="the U-Net's encoder, its embedding flattened, dropout 0.2 and softmax",
+    assumptions=f"the U-Net's encoder, its embedding flattened, dropout 0.2 and softmax; {PYTORCH}",
 )
 B1 = replace(
     A,
@@ -109,6 +113,7 @@ B1 = replace(
     title="Butterflies, classifier B1: on the U-Net's encoder, frozen",
     model=replace(A.model, weights=UNET.name, frozen=True),
     training=replace(A.training, cache_features=1),
+    assumptions=f"{A.assumptions}; differs: the embedding scaled to unit variance, image by image",
 )
 B2 = replace(
     A,
