@@ -24,6 +24,7 @@ from marinecv.environment import commit
 from marinecv.files.csv_tables import write_table
 from marinecv.runs import is_begun
 from marinecv.training.recipe import Recipe
+from marinecv.workflows.results import without_output_folders
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "image_sizes.csv"
 
@@ -48,7 +49,7 @@ def main() -> None:
         rows += [row for run in experiment.runs.values() for row in run_rows(args.recipe, run)]
     table = pd.DataFrame(rows)
     table = pd.concat([table, pd.DataFrame(of_all_seeds(table, args.sizes[0]))])
-    command = shlex.join(["python", *sys.argv])
+    command = without_output_folders(shlex.join(["python", *sys.argv]))
     write_table(args.output, table.assign(command=command, commit=commit(), machine=machine()))
     print(table.to_string(index=False))
 

@@ -1,7 +1,7 @@
 """Recipes whose settings were once chosen on the images that judged them, chosen anew: nested grouped folds.
 
     python benchmarks/nested.py                                      birds_mobilenet and animals_mobilenet
-    python benchmarks/nested.py --recipes animals_mobilenet          also --data, --trials, --output
+    python benchmarks/nested.py --recipes animals_mobilenet          also --trials, --epochs, --output
 
 Both train a head on a frozen MobileNet, and their settings were found by hand. Here all combinations of `TRIALS` are
 trained again in each of five folds that keep related images together: one fold is test, a fifth of the rest validation.
@@ -42,25 +42,23 @@ from marinecv.training.settings import IMAGE_SIZE, with_changes
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "nested.csv"
 FOLDS = INNER = 5
 MAPS = ((), ("conv_pw_12_relu",))
-TRIALS = {  # values of the settings that were chosen by hand; the folders of their images
+TRIALS = {  # values of the settings that were chosen by hand
     "birds_mobilenet": {IMAGE_SIZE: (224, 320), "training.l2": (2e-3, 6e-3), "model.also_pooled": MAPS},
     "animals_mobilenet": {IMAGE_SIZE: (224, 288), "training.l2": (5e-4, 2e-3), "model.dropout": (0.2, 0.5)},
 }
-FOLDERS = {"birds_mobilenet": "cub_x20", "animals_mobilenet": "animals10_small"}
 
 
 def main() -> None:
     """Choose and judge each recipe and write its row; rows of others stay."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipes", nargs="+", choices=TRIALS, default=[*TRIALS])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR", help="folder of the sets")
     parser.add_argument("--trials", type=int, help="the first so many alone")
     parser.add_argument("--epochs", type=int, help="at most: a shortened run")
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
     for name in args.recipes:
-        recipe, folder = RECIPES[name], args.data / FOLDERS[name]
-        manifest = mcv.find_data(recipe.data.name, folder)
+        recipe = RECIPES[name]
+        manifest = mcv.find_data(recipe.data.name)
         catalog = mcv.read_catalog(manifest)
         catalog = group_catalog(catalog, find_pairs(catalog))
         trials = [dict(zip(TRIALS[name], values, strict=True)) for values in product(*TRIALS[name].values())]
@@ -117,7 +115,7 @@ def fit(recipe: Recipe, catalog: pd.DataFrame, class_names: tuple[str, ...]) -> 
     scores = head.evaluate(data["validation"], return_dict=True, verbose=0)
     test = parts["test"]
     probabilities = head.predict(data["test"], verbose=0)
-    table = mcv.make_table(test["image_id"], "test", class_names, probabilities, test["class_name"])
+    table = mcv.make_table(test["image_id"], "test", test["class_name"], probabilities, class_names)
     return {"accuracy": scores["accuracy"], "loss": scores["loss"], "test": table}
 
 

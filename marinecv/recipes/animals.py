@@ -115,6 +115,7 @@ RECIPES = {
             head_epochs=20,
             head_learning_rate=3e-3,
             learning_rate=1e-4,
+            l2=0.0,  # it would pull the pretrained layers to 0
             early_stop_patience=10,
             lr_patience=5,
         ),
