@@ -1,6 +1,7 @@
 """The settings that each report states, by their names in a recipe and in its units, and how recipes keep to them."""
 
 import csv
+import textwrap
 from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
@@ -145,7 +146,10 @@ def fidelity() -> str:
     for recipe in recipes:
         for text in deviations(recipe):
             of_text.setdefault(text, []).append(recipe.name)
-    listing = [filled(f"- {text[0].upper()}{text[1:]} ({shortened(names)}).") for text, names in of_text.items()]
+    listing = [
+        textwrap.fill(f"- {text[0].upper()}{text[1:]} ({shortened(names)}).", 120, subsequent_indent="  ")
+        for text, names in of_text.items()
+    ]
     head = f"""The recipes of this project that repeat a report's, {len(recipes)} of {len(RECIPES)}: settings that the
         report states and the recipe has (a test compares each), settings on which a result depends and that it leaves
         open, and named differences. What was chosen stands in the `assumptions` of each
@@ -155,7 +159,7 @@ def fidelity() -> str:
         filled(head),
         table(["recipe", "stated", "chosen", "differs"], rows),
         "What differs:",
-        "\n".join(listing).replace("\n", "\n"),
+        "\n".join(listing),
     )
 
 
@@ -163,7 +167,8 @@ def shortened(names: list[str]) -> str:
     """Return names of recipes as text: of a whole report its prefix alone."""
     prefixes = dict.fromkeys(name.partition("_")[0] for name in names)
     whole = [prefix for prefix in prefixes if {n for n in STATED if n.startswith(f"{prefix}_")} <= set(names)]
-    return listed([f"all {prefix}_" for prefix in whole] + [n for n in names if n.partition("_")[0] not in whole])
+    others = [name for name in names if name.partition("_")[0] not in whole]
+    return listed([*(f"all of {prefix}" for prefix in whole), *others])
 
 
 def measured() -> set[str]:
