@@ -2,6 +2,8 @@
 
 python benchmarks/reports.py
 
+It also writes the table of docs/results.md that names the recipes without a result.
+
 Printed figures come from the recipes, or from five_reports/printed.py where no recipe holds them. The functions that
 judge them are those of five_reports/claims.py, five_reports/bounds.py and `marinecv.evaluation`.
 """
@@ -11,11 +13,13 @@ from pathlib import Path
 
 from five_reports import animals, aquarium, birdcnn, birds, butterflies
 from five_reports.claims import expected_best, smallest_difference
+from five_reports.stated import fidelity, without_result
 from five_reports.words import filled, section, table
 
 from marinecv.evaluation.intervals import LEVEL, smallest_paired_difference, wilson
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reports.md"
+RESULTS_PAGE, HEADING = PAGE.with_name("results.md"), "## Recipes without a result, and why\n\n"
 REPORTS = (aquarium, animals, birds, birdcnn, butterflies)
 SCORE, SEVERAL, MANY = 0.8, 3, 20  # of the table of sizes: a score, and models to choose from
 HEAD = """# What the five reports' numbers can and cannot say
@@ -46,6 +50,9 @@ CLOSE = """What this project measured with the same recipes, with its own n, int
 
 def main() -> None:
     PAGE.write_text(page(), encoding="utf-8")
+    before, heading, after = RESULTS_PAGE.read_text(encoding="utf-8").partition(HEADING)
+    following = after[after.index("\n\n") :]
+    RESULTS_PAGE.write_text(f"{before}{heading}{without_result()}{following}", encoding="utf-8")
 
 
 def page() -> str:
@@ -57,6 +64,7 @@ def page() -> str:
         *(filled(paragraph) for paragraph in head.split("\n\n")),
         sizes(),
         *(report.findings() for report in REPORTS),
+        fidelity(),
         "## What you may still take from each",
         "\n".join(textwrap.fill(f"- {report.taken()}", 120, subsequent_indent="  ") for report in REPORTS),
         filled(CLOSE) + "\n",

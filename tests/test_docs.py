@@ -37,6 +37,7 @@ def test_the_page_on_the_reports_is_what_its_functions_write(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     reports = importlib.import_module("reports")
     assert read("reports.md") == reports.page()
+    assert read("results.md").partition(reports.HEADING)[2].startswith(f"{reports.without_result()}\n\n")
 
 
 def test_the_tables_of_results_say_what_the_command_recipes_says():

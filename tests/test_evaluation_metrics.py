@@ -7,6 +7,7 @@ from sklearn import metrics as sk
 
 from marinecv.evaluation.estimates import MIN_GROUPS, interval_text
 from marinecv.evaluation.metrics import (
+    class_scores,
     classification_metrics,
     confused_pairs,
     confusion,
@@ -78,6 +79,10 @@ def test_class_figures_equal_sklearns(absent):
         assert row.specificity_low <= row.specificity <= row.specificity_high
     assert (ours["recall_low"][2], ours["recall_high"][2]) == (0, 1) or not absent
     assert confusion(table).shape == (7, 7)
+    scores = class_scores(table)
+    for name, row in zip(names, ours.itertuples(), strict=True):
+        assert scores[f"precision[{name}]"]["value"] == row.precision and scores[f"f1[{name}]"]["low"] is None
+        assert scores[f"support[{name}]"]["value"] == scores[f"recall[{name}]"]["n"] == row.support
 
 
 def test_intervals_hold_their_value_and_narrow_with_n():

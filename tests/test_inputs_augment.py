@@ -76,6 +76,18 @@ def test_zooming_out_shows_black_around():
     assert moved(white, draws(1, zoom=0.0), zoom=0.5).min() == 255
 
 
+@pytest.mark.parametrize(("draw", "side"), [(0.0, 32), (0.25, 36), (0.5, 40), (1.0, 48)])
+def test_a_variant_is_as_much_larger_as_its_zoom_says_as_in_torchvision(draw, side):
+    """`RandomAffine(scale=(0.8, 1.2))` draws the size of what an image shows, and not how much of it is seen."""
+    white = np.zeros((1, 100, 100, 3), np.float32)
+    white[:, 30:70, 30:70] = 255
+    numbers = variant_draws(tf.constant(draws(1, zoom=draw)), tf.constant([3], tf.int64), QUADRUPLE)
+    row = augment(tf.constant(white), numbers, QUADRUPLE).numpy()[0, 50, :, 0]
+    assert row.sum() / 255 == pytest.approx(side, abs=0.1)
+    if draw == 1:  # elsewhere as Keras' RandomZoom, where 1 + zoom is how much is seen
+        assert moved(white, draws(1, zoom=draw), zoom=0.2)[0, 50, :, 0].sum() / 255 == pytest.approx(40 / 1.2, abs=0.1)
+
+
 def test_the_same_numbers_give_the_same_image_whatever_the_batch_and_inside_tf_data():
     images, numbers = OBLONG, DRAWN[:3]
     whole = augment(images, numbers, ALL)

@@ -1,11 +1,13 @@
 """The recipes of all reports: unique names, one command each, cross-validation, and the order of a report."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from conftest import COLORS
+from five_reports import stated
 
 from marinecv.evaluation.folds import fold_metrics
 from marinecv.experiments import Experiment
@@ -13,8 +15,10 @@ from marinecv.files.atomic import write_json
 from marinecv.files.csv_tables import write_table
 from marinecv.recipes import birdcnn
 from marinecv.recipes.registry import FAMILIES, RECIPES, REPORTS, command_of
+from marinecv.runs import Run
 from marinecv.schema import read_json
-from marinecv.workflows.results import order_sentences, without_output_folders
+from marinecv.training.recipe import Recipe
+from marinecv.workflows.results import order_sentences, rows_without_run, run_rows, without_output_folders
 from pipelines.cli import main
 
 
@@ -23,6 +27,40 @@ def test_every_recipe_has_one_name_and_reads_back_as_it_was():
     assert REPORTS == ("aquarium", "birds", "birdcnn", "animals", "butterflies")
     for name, recipe in RECIPES.items():
         assert recipe.name == name and type(recipe).from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+def test_a_recipe_of_a_report_has_the_settings_that_it_states_and_names_what_differs():
+    for name, settings in stated.STATED.items():
+        recipe = RECIPES[name]
+        assert {setting: stated.value_of(recipe, setting) for setting in settings} == settings, name
+        counted = stated.counts(recipe)
+        assert counted[0] == len(settings) and counted[2] == recipe.assumptions.count(stated.DIFFERS)
+    repeats = {name for name, recipe in RECIPES.items() if recipe.published}
+    assert repeats - {"animals_mobilenet", "aquarium_four_conv_synthetic"} <= set(stated.STATED)
+    base = RECIPES["birdcnn_base"]  # constant rate, no stop: none of these acts
+    assert stated.acting(base) == stated.acting(base.with_training(lr_factor=0.7, early_stop_patience=50, momentum=0.1))
+
+
+def test_the_printed_rows_of_animals_are_of_the_classes_with_as_many_images():
+    scores = RECIPES["animals_inceptionv3_adam"].published["validation"]
+    assert scores["support[cat]"] == "333" and scores["recall[cat]"] == "0.84"  # printed as ragno, the spider
+    assert sum(int(value) for name, value in scores.items() if name.startswith("support")) == scores["n"]
+
+
+def test_a_report_that_prints_scores_of_classes_has_them_beside_ours(finished_run, tmp_path):
+    run = Run(finished_run)
+    printed = {"accuracy": "0.5", "n": 99, "recall[eel]": "0.25", "best_epoch": "3"}
+    names, recipe = list(run.class_names), replace(Recipe.of(run), published={"validation": printed})
+    printed[f"recall[{names[0]}]"] = printed.pop("recall[eel]")
+    rows = pd.DataFrame(run_rows([(recipe, run)])).set_index(["split", "metric"])
+    assert rows.loc[("validation", "best_epoch"), "ours"] == run.timing.best_epoch
+    assert rows.loc[("validation", "best_epoch"), "published"] == "3" and ("test", "best_epoch") not in rows.index
+    row = rows.loc[("validation", f"recall[{names[0]}]")]
+    validation = pd.read_csv(run.path("predictions.csv")).query("split == 'validation' and true_class == @names[0]")
+    assert row["ours"] == (validation["predicted_class"] == names[0]).mean() and row["n"] == len(validation)
+    assert row["published"] == "0.25" and row["low"] <= row["ours"] <= row["high"]
+    [missing] = [row for row in rows_without_run([recipe]) if row["metric"] == f"recall[{names[0]}]"]
+    assert missing["verdict"] == "not run here"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from marinecv.progress import duration
+from marinecv.recipes.birds import CUSTOM_CNN, N
 from marinecv.training.build import compile_model
 from marinecv.training.callbacks import EpochLine, StopAfterReductions, callbacks
 from marinecv.training.checkpoint import read_checkpoint, structure
@@ -58,6 +59,33 @@ def test_early_stopping_and_reductions_follow_the_settings_and_leave_the_head_al
     assert len(fit(stopped, callbacks(still), last=9).epoch) == 3 and float(stopped.optimizer.learning_rate) < 1e-9
     assert len(fit(head, callbacks(still, stage="head"), last=5).epoch) == 5
     assert float(head.optimizer.learning_rate) == pytest.approx(1e-9)
+
+
+def pytorch_reductions(values, patience, threshold=1e-4):
+    """Return the epochs after which PyTorch's ReduceLROnPlateau(mode="max") lowers the rate, with its defaults."""
+    best, bad, reduced = -np.inf, 0, []
+    for epoch, value in enumerate(values):
+        is_better = value > best * (1 + threshold) if np.isfinite(best) else True
+        best, bad = (value, 0) if is_better else (best, bad + 1)
+        if bad > patience:
+            reduced, bad = [*reduced, epoch], 0
+    return reduced
+
+
+def test_the_birds_recipe_lowers_the_rate_where_pytorchs_scheduler_does():
+    """It counts bad epochs beyond the patience; both thresholds are far below one validation image."""
+    model, n = model_of(), N["cub_x20"]
+    [reduce] = [each for each in callbacks(CUSTOM_CNN.training) if isinstance(each, keras.callbacks.ReduceLROnPlateau)]
+    for seed in range(20):
+        accuracies = np.random.default_rng(seed).integers(40, 60, 40) / n
+        reduce.set_model(model)
+        reduce.on_train_begin()
+        model.optimizer.learning_rate, reduced = 1.0, []
+        for epoch, accuracy in enumerate(accuracies):
+            before = float(model.optimizer.learning_rate)
+            reduce.on_epoch_end(epoch, {"val_accuracy": accuracy})
+            reduced += [epoch] if float(model.optimizer.learning_rate) < before else []
+        assert reduced == pytorch_reductions(accuracies, patience=3)
 
 
 def test_history_has_a_row_an_epoch_with_the_rate_it_was_trained_with(tmp_path):

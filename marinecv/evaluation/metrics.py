@@ -98,6 +98,24 @@ def per_class_metrics(predictions: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def class_scores(predictions: pd.DataFrame) -> dict[str, dict]:
+    """Return the metrics of each class by names such as `recall[crab]`, as `classification_metrics` has its own.
+
+    They are `precision`, `recall`, `f1` (without an interval) and `support`; `n` is the support.
+    """
+    rows = per_class_metrics(predictions).to_dict("records")
+    return {
+        f"{name}[{row['class_name']}]": {
+            "value": row[name],
+            "n": row["support"],
+            "low": row.get(f"{name}_low"),
+            "high": row.get(f"{name}_high"),
+        }
+        for row in rows
+        for name in ("precision", "recall", "f1", "support")
+    }
+
+
 def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
     """Count images by true and predicted class: cell (i, j) has true class i and predicted class j.
 

@@ -130,7 +130,8 @@ def _matrices(draws, augmentation, size):
     sign_y = tf.where(flip_y < augmentation.vertical_flip, -1.0, 1.0)
     angle = (2 * turn - 1) * augmentation.rotation_deg * np.pi / 180
     side = 1 - crop * augmentation.crop  # as a fraction
-    scale = (1 + (2 * zoom - 1) * augmentation.zoom) * side
+    zoomed = 1 + (2 * zoom - 1) * augmentation.zoom  # of what is seen, in variants of what is shown
+    scale = (1 / zoomed if augmentation.copies > 1 else zoomed) * side
     middle_y, middle_x = (size[0] - 1) / 2, (size[1] - 1) / 2
     shift_y, shift_x = (2 * cut_y - 1) * (1 - side) * size[0] / 2, (2 * cut_x - 1) * (1 - side) * size[1] / 2
     cosine, sine = tf.cos(angle) * scale, tf.sin(angle) * scale

@@ -55,7 +55,8 @@ class Augmentation:
     Args:
         flip, vertical_flip: probability of a horizontal and of a vertical flip.
         rotation_deg: largest rotation either way, in degrees.
-        zoom: largest zoom in or out, as a fraction of the size.
+        zoom: largest zoom in or out, as a fraction: with 0.2 an image shows 0.8 to 1.2 of its sides, as in Keras'
+            RandomZoom, and a variant is 0.8 to 1.2 times as large, as in torchvision's RandomAffine.
         crop: largest fraction of each side that a random crop cuts away.
         brightness: largest shift of all pixels either way, as a fraction of 255, as in Keras' RandomBrightness.
         contrast: largest change of the distance to each channel's mean, as a fraction, as in Keras' RandomContrast.

@@ -23,9 +23,9 @@ SCRATCH_CHOSEN = (
 SMALL_AUGMENTATION = Augmentation(flip=0.5, rotation_deg=10, zoom=0.1, crop=0.1)
 
 
-def published(validation: str, test: str) -> dict:
-    """Return accuracies as printed in the aquarium report, with its numbers of images."""
-    return {"validation": {"accuracy": validation, "n": 127}, "test": {"accuracy": test, "n": 63}}
+def published(validation: str, test: str, **more: str) -> dict:
+    """Return accuracies as printed in the aquarium report, with its numbers of images, and its best epoch if named."""
+    return {"validation": {"accuracy": validation, "n": 127, **more}, "test": {"accuracy": test, "n": 63}}
 
 
 BEST = Recipe(
@@ -38,7 +38,7 @@ BEST = Recipe(
     training=Training(
         learning_rate=1e-3, lr_factor=0.2, lr_patience=5, monitor="val_accuracy", augmentation=SMALL_AUGMENTATION
     ),
-    published=published("0.7480", "0.8730"),
+    published=published("0.7480", "0.8730", best_epoch="18"),
     assumptions=SCRATCH_CHOSEN,
 )
 GRID = [  # the report's table
@@ -77,7 +77,11 @@ SYNTHETIC_24 = replace(
 )
 SCRATCH = {recipe.name: recipe for recipe in [*GRID, SYNTHETIC, SYNTHETIC_24]}
 
-PUBLISHED = {8: published("0.8346", "0.9263"), 4: published("0.8268", "0.9367"), 2: published("0.8346", "0.9578")}
+PUBLISHED = {
+    8: published("0.8346", "0.9263"),
+    4: published("0.8268", "0.9367"),
+    2: published("0.8346", "0.9578", best_epoch="36"),
+}
 PATIENCES = tuple(PUBLISHED)
 BEST_PATIENCE = 2
 ALPHAS = {"mobilenet": 0.75, "mobilenetv2": 0.35}  # small enough for a laptop

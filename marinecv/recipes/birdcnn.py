@@ -22,7 +22,9 @@ BASE = Recipe(
     model=ScratchModel(filters=(32, 64, 128, 256), dense=512, normalization="imagenet"),
     training=Training(optimizer="adam", augmentation=Augmentation(flip=0.5, vertical_flip=0.5)),
     claim="loss settles near epoch 20, accuracy peaks at epochs 10 to 12; 40 minutes on a CPU",
-    assumptions="batch 32, weights of the best epoch; no early stopping and constant learning rate",
+    assumptions="batch 32; differs: weights of the best epoch, where the report keeps the last; differs: images "
+    "resized without antialiasing, which torchvision applies; differs: Keras' initial weights and Adam (epsilon 1e-7) "
+    "in place of PyTorch's",
 ).with_training(epochs=40, early_stop_patience=40, lr_patience=40, monitor="val_accuracy")
 SHORT = replace(
     BASE,

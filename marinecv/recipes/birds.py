@@ -14,7 +14,11 @@ from marinecv.training.recipe import DataConfig, Recipe, Training
 
 N = {"cub_x20": 223, "cub_x200": 2358}  # of validation: what int(0.8 n) leaves
 SIMPLE = Augmentation(flip=1.0, rotation_deg=15, zoom=0.2, variants="simple")
-CHOSEN = "patience 3, factor 0.1, at most 50 epochs, batch 32, end after 3 reductions; images stretched to 224x224"
+CHOSEN = (
+    "patience 3 as PyTorch counts it, 4 as Keras does; factor 0.1, at most 50 epochs, batch 32, end after 3 reductions"
+)
+PYTORCH = "differs: Keras' initial weights and Adam (epsilon 1e-7) in place of PyTorch's"
+RESNET_V1 = "differs: Keras' ResNet50, which strides in another convolution than torchvision's, and its weights"
 
 
 def published(accuracy: str, data: str = "cub_x20") -> dict:
@@ -28,14 +32,14 @@ CUSTOM_CNN = (
         title="Birds from scratch: three convolutions with batch normalization",
         report="birds",
         data=DataConfig(name="cub_x20", split_by="random", fractions=(0.8, 0.2, 0.0)),
-        image=ImageSpec(fit="stretch"),
+        image=ImageSpec(fit="stretch", antialias=True),
         model=ScratchModel(filters=(32, 64, 128), kernels=(3, 3, 3), pools=(2, 2, 2), dense=256, batch_norm=True),
         training=Training(optimizer="adam", epochs=50, monitor="val_accuracy", augmentation=SIMPLE),
         published=published("0.3004"),
-        assumptions=f"Adam 1e-3; {CHOSEN}",
+        assumptions=f"Adam 1e-3; {CHOSEN}; {PYTORCH}; differs: batch normalization of Keras (momentum 0.99)",
     )
     .with_model(pooling="avg", normalization="unit")
-    .with_training(lr_factor=0.1, lr_patience=3, early_stop_patience=50, early_stop_reductions=3)
+    .with_training(lr_factor=0.1, lr_patience=4, early_stop_patience=50, early_stop_reductions=3)
 )
 RESNET50 = replace(
     CUSTOM_CNN,
@@ -45,7 +49,7 @@ RESNET50 = replace(
     training=replace(CUSTOM_CNN.training, learning_rate=6.47e-5),
     published=published("0.8923"),
     assumptions="pixels in [0, 1], for no other range is stated; batch statistics of the last block are updated; "
-    f"{CHOSEN}",
+    f"{CHOSEN}; {PYTORCH}; {RESNET_V1}",
 ).with_model(normalization="unit", freeze_batch_norm=False)
 CONTRACT = replace(
     RESNET50,
@@ -53,7 +57,7 @@ CONTRACT = replace(
     title="Birds, ResNet50, last block trained, inputs in the range of ImageNet",
     model=replace(RESNET50.model, normalization="backbone"),
     published={},
-    assumptions=f"the range of ImageNet; {CHOSEN}",
+    assumptions=f"the range of ImageNet; {CHOSEN}; {PYTORCH}; {RESNET_V1}",
 )
 EFFICIENTNETB4 = replace(
     RESNET50,
@@ -62,7 +66,8 @@ EFFICIENTNETB4 = replace(
     model=replace(CONTRACT.model, backbone="efficientnetb4", hidden=()),
     training=replace(CUSTOM_CNN.training, learning_rate=1e-3),
     published=published("0.8520"),
-    assumptions=f"three blocks are 6h, 7a and 7b (three stages is the other reading); it rescales inside; {CHOSEN}",
+    assumptions=f"three blocks are 6h, 7a and 7b (three stages is the other reading); {CHOSEN}; {PYTORCH}; differs: "
+    "Keras' EfficientNetB4, which scales pixels inside, and its weights",
 ).with_model(trainable_blocks=("block6h", "block7a", "block7b", "top_"))
 MULTIMODAL = replace(
     RESNET50,

@@ -79,7 +79,7 @@ PAIR_FUNCTION = '''def pair(images):
 '''
 MOVE_FUNCTION = '''# marinecv uses the same bounds and interpolates once.
 rotate = layers.RandomRotation({turn}, fill_mode="constant")
-zoom = layers.RandomZoom((-{zoom}, {zoom}), fill_mode="constant")
+zoom = layers.RandomZoom(({zoom_in}, {zoom_out}), fill_mode="constant")
 
 
 def move(image, copy):
@@ -154,8 +154,9 @@ def _data(recipe: Recipe) -> dict:
     if bounds and bounds.copies > 1:
         by_chance = "tf.where(copy > 0, tf.random.uniform((), 1, 4, tf.int32), 0)"
         which = by_chance if bounds.variants == "simple" else "tf.cast(copy, tf.int32)"
+        zoom_in, zoom_out = (round(1 / (1 + way * bounds.zoom) - 1, 6) for way in (1, -1))  # Keras': of what is seen
         parts["functions"] = MOVE_FUNCTION.format(
-            turn=round(bounds.rotation_deg / 360, 6), zoom=bounds.zoom, which=which
+            turn=round(bounds.rotation_deg / 360, 6), zoom_in=zoom_in, zoom_out=zoom_out, which=which
         )
         parts["shuffle"] = f"data.repeat({bounds.copies}).enumerate().shuffle({bounds.copies} * len(rows))\n"
         parts["shuffle"] += "        data = data.map(lambda number, row: (move(row[0], number // len(rows)), *row[1:]))"

@@ -219,7 +219,7 @@ class Recipe:
         title: one line.
         published: metrics as printed, `{"validation": {"accuracy": "0.7480", "n": 127}}`.
         claim: a statement of the report.
-        assumptions: the settings that the report leaves open, as a sentence.
+        assumptions: the settings that the report leaves open, and behind each "differs: " what is not as it states.
         shortened: how this run is shortened; empty for a whole run.
         base_hash: `recipe_hash` of the recipe that was changed into that of this run.
     """

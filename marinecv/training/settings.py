@@ -186,6 +186,7 @@ def _toml(part: Any, path: tuple[str, ...]) -> Iterator[str]:
     tables = {name: value for name, value in settings.items() if is_dataclass(value) or isinstance(value, Mapping)}
     for name, value in settings.items():
         if name not in tables and not (value is None and name in unset):
-            yield f"{name} = {json.dumps('none' if value is None else value, ensure_ascii=False)}"
+            key = name if name.isidentifier() else json.dumps(name)
+            yield f"{key} = {json.dumps('none' if value is None else value, ensure_ascii=False)}"
     for name, value in tables.items():
         yield from _toml(value, (*path, name))
