@@ -7,7 +7,7 @@ import pytest
 from five_reports import bounds
 from five_reports.bounds import average_bounds, counts_behind, f1_bounds, fitting_sizes, printed_bounds, ways_within
 
-from marinecv.evaluation.published_comparison import attainable_counts, compare_with_published, next_seed_interval
+from marinecv.evaluation.published_comparison import attainable, compare_with_published, next_seed_interval
 
 HALF = Fraction(1, 2)
 BOTH = ("rounded", "truncated")
@@ -27,8 +27,8 @@ def test_counts_behind_a_figure_agree_with_trying_every_k(n, decimals):
         figure = f"0.{units:0{decimals}d}"
         every = {k: tuple(way for way in BOTH if prints_as(Fraction(k, n), figure, way)) for k in range(n + 1)}
         assert counts_behind(figure, n) == {k: ways for k, ways in every.items() if ways}
-        assert list(attainable_counts(figure, n)) == [k for k, ways in every.items() if ways]
-    assert attainable_counts("1", n) and attainable_counts("0.00", n) and attainable_counts("1.000", n)
+        assert list(attainable(figure, n)) == [k for k, ways in every.items() if ways]
+    assert attainable("1", n) and attainable("0.00", n) and attainable("1.000", n)
 
 
 def test_counts_of_known_figures_have_their_ways():
@@ -36,8 +36,8 @@ def test_counts_of_known_figures_have_their_ways():
     assert counts_behind("0.8254", 63) == {52: ("rounded",)}
     assert counts_behind("0.7480", 127) == {95: BOTH}
     assert list(counts_behind("0.92", 2627)) == list(range(2404, 2444))
-    assert all(attainable_counts(figure, 127) for figure in ("0.7480", "0.7795", "0.7717", "0.8346", "0.8268"))
-    assert not any(attainable_counts(figure, 63) for figure in ("0.9263", "0.9367", "0.9578"))
+    assert all(attainable(figure, 127) for figure in ("0.7480", "0.7795", "0.7717", "0.8346", "0.8268"))
+    assert not any(attainable(figure, 63) for figure in ("0.9263", "0.9367", "0.9578"))
 
 
 @pytest.mark.parametrize("figure", [0.748, "74.8", "1.2", "92%", ""])
@@ -45,7 +45,7 @@ def test_a_figure_must_be_as_printed_and_of_images(figure):
     for read in (
         printed_bounds,
         lambda figure: counts_behind(figure, 127),
-        lambda figure: attainable_counts(figure, 127),
+        lambda figure: attainable(figure, 127),
     ):
         with pytest.raises(ValueError, match="a fraction as printed"):
             read(figure)

@@ -13,7 +13,7 @@ from marinecv.evaluation.seeds import MIN_SEEDS
 ROUNDING_VARIANCE = 1 / 12  # of a number rounded to a whole one: seeds that are equal may differ by as much
 
 
-def attainable_counts(figure: str, n: int) -> range:
+def attainable(figure: str, n: int) -> range:
     """Return the counts k of n images that give a published accuracy at its printed decimals, rounded or truncated.
 
     Raises ValueError where `figure` is no printed fraction from 0 to 1, such as "0.7480".
@@ -57,7 +57,7 @@ def compare_with_published(
     on the same images or as many others: *consistent* within the `next_seed_interval`, or ours is *below* it or has
     *exceeded* it.
     """
-    counts, few = attainable_counts(published, published_n or 1), "one seed" if len(ours) == 1 else f"{len(ours)} seeds"
+    counts, few = attainable(published, published_n or 1), "one seed" if len(ours) == 1 else f"{len(ours)} seeds"
     if not len(ours):
         return {"verdict": "not run here", "sentence": f"{published} published; not run here."}
     if published_n != n:

@@ -14,7 +14,7 @@ from marinecv.evaluation.folds import fold_metrics
 from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.learning_curve import curve_table, line_differences
 from marinecv.evaluation.predictions import read_predictions
-from marinecv.evaluation.published_comparison import attainable_counts, compare_with_published
+from marinecv.evaluation.published_comparison import attainable, compare_with_published
 from marinecv.evaluation.reconstruction import ERRORS
 from marinecv.evaluation.sample_size import MIN_TRAIN_SIZES, estimate_sample_size, next_class
 from marinecv.evaluation.seeds import MIN_SEEDS, compare_seeds, interval_over_seeds, runs_by_recipe
@@ -134,11 +134,7 @@ def rows_without_run(recipes: list[Recipe]) -> list[dict]:
     """Return a row a published metric of recipes without a run; an accuracy that no k of n gives is not attainable."""
     return [
         {"recipe": recipe.name, "split": split, "metric": name, "published": theirs[name]}
-        | {
-            "verdict": "not run here"
-            if name == "mse" or attainable_counts(theirs[name], theirs["n"])
-            else "not attainable"
-        }
+        | {"verdict": "not run here" if name == "mse" or attainable(theirs[name], theirs["n"]) else "not attainable"}
         for recipe in recipes
         for split, theirs in recipe.published.items()
         for name in ("accuracy", "mse")
