@@ -13,20 +13,15 @@ from marinecv.evaluation.seeds import MIN_SEEDS
 ROUNDING_VARIANCE = 1 / 12  # of a number rounded to a whole one: seeds that are equal may differ by as much
 
 
-def attainable(figure: str, n: int) -> bool:
-    """Return whether some k of n images gives a published accuracy at its printed decimals, rounded or truncated.
+def attainable(figure: str, n: int) -> range:
+    """Return the counts k of n images that give a published accuracy at its printed decimals, rounded or truncated.
 
     Raises ValueError where `figure` is no printed fraction from 0 to 1, such as "0.7480".
     """
-    return bool(_counts_behind(figure, n))
-
-
-def _counts_behind(figure: str, n: int) -> range:
-    """Return the numbers of correct images, of n, whose fraction prints as a figure, rounded or truncated."""
     units, scale = printed_units(figure)
     # In integers: rounding needs 2*units - 1 <= 2*k*scale/n <= 2*units + 1, truncation ends below 2*units + 2.
     smallest = max(0, -(-n * (2 * units - 1) // (2 * scale)))
-    return range(smallest, min(n, -(-n * (units + 1) // scale) - 1) + 1)
+    return range(smallest, min(n + 1, -(-n * (units + 1) // scale)))
 
 
 def printed_units(figure: str) -> tuple[int, int]:
@@ -40,12 +35,12 @@ def printed_units(figure: str) -> tuple[int, int]:
 def next_seed_interval(correct: Sequence[int], n: int, same_images: bool = True) -> tuple[float, float]:
     """Return the 95% prediction interval (low, high) of the number of correct images, of n, of one more seed.
 
-    `correct` are the numbers of `MIN_SEEDS` seeds or more: Student's t with sqrt(1 + 1/S) on S seeds, and half an image
-    for whole numbers. Without `same_images` the next seed is scored on n other images: the binomial variance of both
-    samples is added. tests/test_statistics_simulated.py measures how often it misses.
+    Student's t on `correct`, the counts of two seeds or more, and half an image, for counts are whole. Without
+    `same_images` the next seed is scored on n others: the binomial variance of both samples is added.
+    tests/test_statistics_simulated.py measures how often it misses.
     """
-    seeds = len(correct)
-    mean, between = float(np.mean(correct)), max(float(np.var(correct, ddof=1)), ROUNDING_VARIANCE) * (1 + 1 / seeds)
+    mean, seeds = float(np.mean(correct)), len(correct)
+    between = max(float(np.var(correct, ddof=1)), ROUNDING_VARIANCE) * (1 + 1 / seeds)
     total = between + (0 if same_images else 2 * mean * (1 - mean / n))
     degrees = (seeds - 1) * (total / between) ** 2  # Welch and Satterthwaite: the binomial part is known
     half = float(t.ppf((1 + LEVEL) / 2, degrees)) * sqrt(total) + 0.5
@@ -58,28 +53,23 @@ def compare_with_published(
     """Compare our accuracies, one a seed, with a published one, as printed ("0.7480"): `verdict` and `sentence`.
 
     Without one of ours it is *not run here*; other numbers of images are *not comparable*; *not attainable* is a figure
-    that no k of n prints as. The published figure is one training on the same n images, or on as many others. It is
-    *consistent* with ours within the `next_seed_interval`; else ours has *exceeded* it or is *below*. *Too few seeds*
-    are fewer than `MIN_SEEDS`: how far they differ is not known.
+    that no k of n prints as; with fewer than `MIN_SEEDS` it is *too few seeds*. Else the figure is one training more,
+    on the same images or as many others: *consistent* within the `next_seed_interval`, or ours is *below* it or has
+    *exceeded* it.
     """
-    counts = _counts_behind(published, published_n or 1)
+    counts, few = attainable(published, published_n or 1), "one seed" if len(ours) == 1 else f"{len(ours)} seeds"
     if not len(ours):
-        return _comparison("not run here", f"{published} published; not run here")
-    figures = f"{np.mean(ours):.4f} here, {published} published"
+        return {"verdict": "not run here", "sentence": f"{published} published; not run here."}
     if published_n != n:
         theirs = "an unstated number of" if published_n is None else published_n
-        return _comparison("not comparable", f"{figures}: not comparable, theirs is of {theirs} images, ours of {n}")
-    if not counts:
-        return _comparison("not attainable", f"{figures}: no k/{n} gives {published}, rounded or truncated")
-    if len(ours) < MIN_SEEDS:
-        few = "one seed" if len(ours) == 1 else f"{len(ours)} seeds"
-        return _comparison("too few seeds", f"{figures}: {few} cannot tell; train {MIN_SEEDS} or more")
-    low, high = next_seed_interval([round(value * n) for value in ours], n, same_images)
-    word = "below" if counts[0] > high else "exceeded" if counts[-1] < low else "consistent"
-    images = "the same images" if same_images else "other images"
-    why = f"95% of our next seeds have {low / n:.3f} to {high / n:.3f} (n={n}, {images}, {len(ours)} seeds)"
-    return _comparison(word, f"{figures}: {word}; {why}")
-
-
-def _comparison(word: str, sentence: str) -> dict:
-    return {"verdict": word, "sentence": sentence + "."}
+        word, why = "not comparable", f"not comparable, theirs is of {theirs} images, ours of {n}"
+    elif not counts:
+        word, why = "not attainable", f"no k/{n} gives {published}, rounded or truncated"
+    elif len(ours) < MIN_SEEDS:
+        word, why = "too few seeds", f"{few} cannot tell; train {MIN_SEEDS} or more"
+    else:
+        low, high = next_seed_interval([round(value * n) for value in ours], n, same_images)
+        word = "below" if counts[0] > high else "exceeded" if counts[-1] < low else "consistent"
+        images = "the same images" if same_images else "other images"
+        why = f"{word}; 95% of our next seeds have {low / n:.3f} to {high / n:.3f} (n={n}, {images}, {few})"
+    return {"verdict": word, "sentence": f"{np.mean(ours):.4f} here, {published} published: {why}."}

@@ -33,18 +33,16 @@ def candidates(catalog: pd.DataFrame, boxes: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["image_id", "dominant", "class_name", "dominance", "num_classes", "score"])
 
 
-def synthesize(
-    catalog: pd.DataFrame, boxes: pd.DataFrame, folder: str | Path, limit: int | None = None
-) -> pd.DataFrame:
+def synthesize(catalog: pd.DataFrame, boxes: pd.DataFrame, folder: str | Path, limit: int = True) -> pd.DataFrame:
     """Write a synthetic image for each of the `candidates` into a folder of the run, and return their catalog rows.
 
-    At most `limit` of them, those with the largest `score`. The boxes of the dominant class are filled with the median
-    color outside all boxes, except where a box of the second class overlaps. `image_id` is "synthetic/" before the
-    original's; split, group and your own columns are its too.
+    At most `limit` of them, those with the largest `score`; True takes all. The boxes of the dominant class are filled
+    with the median color outside all boxes, except where a box of the second class overlaps. `image_id` is "synthetic/"
+    before the original's; split, group and your own columns are its too.
     """
     folder = Path(folder)
-    chosen = candidates(catalog, boxes)
-    chosen = chosen.sort_values("score", ascending=False, kind="stable")[:limit].sort_index()
+    chosen = candidates(catalog, boxes).sort_values("score", ascending=False, kind="stable")
+    chosen = chosen[: None if limit is True else limit].sort_index()
     boxes, originals = as_boxes(boxes), _train(catalog).drop_duplicates("image_id").set_index("image_id")
     originals = originals.loc[chosen["image_id"]]
     if inside := [path for path in originals["path"] if Path(path).resolve().is_relative_to(folder.resolve())]:

@@ -64,9 +64,8 @@ def start(
     folder = fresh_folder(folder)
     catalog = note_relatives(folder, recipe, catalog, log)
     if recipe.data.synthetic:
-        train, limit = catalog[catalog["split"] == "train"], recipe.data.synthetic
-        limit = None if limit is True else limit
-        synthetic = synthesize(train, read_boxes(manifest), folder / "synthetic", limit)
+        train = catalog[catalog["split"] == "train"]
+        synthetic = synthesize(train, read_boxes(manifest), folder / "synthetic", recipe.data.synthetic)
         contact_sheet(synthetic).save(folder / "synthetic" / "contact_sheet.jpg")
         catalog = pd.concat([catalog, synthetic], ignore_index=True)
         log(f"  {len(synthetic)} synthetic images in {folder / 'synthetic'}, all on contact_sheet.jpg")
