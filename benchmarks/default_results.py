@@ -6,8 +6,10 @@
 `mcv.train` with `--minutes` (3): aquarium as published; butterflies20 as published, by fractions of the train labels;
 animals10_small, birds (cub_x20) and aquarium in five grouped folds, in each of which the recipe is chosen anew by the
 other four (nested cross-validation). Validation of a published split tells whether fine-tuning is kept; test chooses
-nothing. Columns: accuracy, 95% interval over groups of related images (else Wilson), n. Stopped, the same command goes
-on. Writes results/default.csv. Needs weights of ImageNet in KERAS_HOME; an hour on two cores.
+nothing. Columns: accuracy, 95% interval over groups of related images (else Wilson), n, `trials`: how many settings
+(network, size, pooling, mirror images, penalty) the cross-validation within train compared, at most in one fold.
+Stopped, the same command goes on. Writes results/default.csv. Needs weights of ImageNet in KERAS_HOME; an hour on two
+cores.
 """
 
 import argparse
@@ -24,6 +26,8 @@ from marinecv.environment import commit
 from marinecv.evaluation.folds import fold_metrics
 from marinecv.files.csv_tables import write_table
 from marinecv.runs import is_begun
+from marinecv.training.choice_table import read_choices
+from marinecv.training.linear_head import PENALTIES
 from marinecv.training.recipe import Recipe
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "default.csv"
@@ -65,7 +69,7 @@ def published(name: str, manifest: mcv.Manifest, args: argparse.Namespace) -> li
         run = mcv.resume(folder, log=None)
         for split in ("validation", "test"):
             words = f"published {split}, {fraction:.0%} of the labels"
-            rows.append(row(name, words, run.metrics[split]["accuracy"], network(run)))
+            rows.append(row(name, words, run.metrics[split]["accuracy"], network(run), trials(run)))
     return rows
 
 
@@ -78,7 +82,13 @@ def nested(name: str, manifest: mcv.Manifest, args: argparse.Namespace) -> list[
     experiment = mcv.resume(folder, log=None)
     chosen = " ".join(sorted({network(run) for run in experiment.runs.values()}))
     [metrics] = fold_metrics(experiment.runs.values()).values()
-    return [row(name, f"{FOLDS} nested grouped folds", metrics["accuracy"], chosen)]
+    most = max(map(trials, experiment.runs.values()))
+    return [row(name, f"{FOLDS} nested grouped folds", metrics["accuracy"], chosen, most)]
+
+
+def trials(run: mcv.Run) -> int:
+    """Return how many settings were compared by cross-validation in train."""
+    return len(PENALTIES) * int((read_choices(run)["step"] == "cross-validation").sum())
 
 
 def network(run: mcv.Run) -> str:
@@ -88,11 +98,11 @@ def network(run: mcv.Run) -> str:
     return f"{recipe.model.backbone} {recipe.model.alpha:g} {recipe.image.height} px{tuned};"
 
 
-def row(name: str, judged: str, accuracy: dict, chosen: str) -> dict:
+def row(name: str, judged: str, accuracy: dict, chosen: str, compared: int) -> dict:
     """Return a row of the table."""
     bounds = accuracy.get("by_image", accuracy)  # of few groups there is no other interval
     numbers = {"accuracy": accuracy["value"], "low": bounds["low"], "high": bounds["high"], "n": accuracy["n"]}
-    return {"data": name, "judged_on": judged, **numbers, "chosen": chosen}
+    return {"data": name, "judged_on": judged, **numbers, "chosen": chosen, "trials": compared}
 
 
 if __name__ == "__main__":

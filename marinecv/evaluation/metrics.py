@@ -99,21 +99,13 @@ def per_class_metrics(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def class_scores(predictions: pd.DataFrame) -> dict[str, dict]:
-    """Return the metrics of each class by names such as `recall[crab]`, as `classification_metrics` has its own.
-
-    They are `precision`, `recall`, `f1` (without an interval) and `support`; `n` is the support.
-    """
-    rows = per_class_metrics(predictions).to_dict("records")
-    return {
-        f"{name}[{row['class_name']}]": {
-            "value": row[name],
-            "n": row["support"],
-            "low": row.get(f"{name}_low"),
-            "high": row.get(f"{name}_high"),
-        }
-        for row in rows
-        for name in ("precision", "recall", "f1", "support")
-    }
+    """Return precision, recall, F1 (without interval) and support of each class by names such as `recall[crab]`."""
+    scores = {}
+    for row in per_class_metrics(predictions).to_dict("records"):
+        for name in ("precision", "recall", "f1", "support"):
+            bounds = {bound: row.get(f"{name}_{bound}") for bound in ("low", "high")}
+            scores[f"{name}[{row['class_name']}]"] = {"value": row[name], "n": row["support"], **bounds}
+    return scores
 
 
 def confusion(predictions: pd.DataFrame) -> pd.DataFrame:

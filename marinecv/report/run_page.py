@@ -10,7 +10,7 @@ from marinecv.data.user_tables import is_usable, usable
 from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.leakage import NOT_CHECKED, leakage_sentences, read_leakage_scores
-from marinecv.evaluation.metrics import class_scores, confused_pairs, per_class_metrics, worst_losses
+from marinecv.evaluation.metrics import confused_pairs, per_class_metrics, worst_losses
 from marinecv.evaluation.photos import metrics_of
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.evaluation.published_comparison import compare_with_published
@@ -85,11 +85,8 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     if not tables:
         raise ValueError(f"{run.path('predictions.csv')} has no image with a true class to report.")
     metrics = _metrics(run, tables)
-    scores = {split: {**metrics[split], **class_scores(table)} for split, table in tables.items()}
-    if timing and "validation" in scores:
-        scores["validation"]["best_epoch"] = {"value": timing["best_epoch"], "n": len(tables["validation"])}
     with run.with_hint("recipe.json"):
-        published = _published(recipe, scores, demonstration)
+        published = _published(recipe, metrics, demonstration)
     history, best = run.history if run.path("history.csv").is_file() else None, timing.get("best_epoch")
     catalog = run.catalog if run.path("catalog.csv").is_file() else None
     exports, sure = read_exports(run), _calibration(run)
@@ -225,7 +222,7 @@ def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
     """Return one row a published metric with ours; the accuracy of a complete run is compared."""
     rows, word = [], "not comparable" if demonstration else "shortened run" if recipe.get("shortened") else ""
     for split, published_metrics in recipe.get("published", {}).items():
-        for name in (name for name in published_metrics if name != "n"):
+        for name in (name for name in published_metrics if name in METRIC_NAMES):
             ours = metrics.get(split, {}).get(name)
             value, n = (ours["value"], ours["n"]) if ours else (None, None)
             row = {

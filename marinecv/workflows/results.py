@@ -10,7 +10,7 @@ from marinecv.choices import SCORED_SPLITS
 from marinecv.console import Log
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.estimates import interval_text
-from marinecv.evaluation.folds import fold_metrics, fold_predictions
+from marinecv.evaluation.folds import fold_metrics
 from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.learning_curve import curve_table, line_differences
 from marinecv.evaluation.metrics import class_scores
@@ -31,12 +31,11 @@ from marinecv.workflows.compare import predictions_of
 from marinecv.workflows.train_runs import pseudo_labeled_ids
 
 METRICS = ("accuracy", "macro_f1")
-BEST_EPOCH = "best_epoch"  # the one whose weights are kept, a metric of validation
+BEST_EPOCH = "best_epoch"  # of validation
 COLUMNS = [
     *("recipe", "seed", "split", "metric", "published", "ours", "n", "low", "high", "verdict", "epochs", "image_size"),
     *("n_train", "command", "commit", "recipe_hash", "train_seconds", "device", "parameters", "latency_ms"),
 ]
-NOT_RUN, UNATTAINABLE = "not run here", "not attainable"
 COSTS = ("epochs", "train_seconds", "latency_ms")
 OUTPUT_FLAGS = ("--output-dir", "--results-dir")
 Runs = list[tuple[Recipe, Run]]
@@ -78,22 +77,15 @@ def fold_rows(runs: Runs) -> list[dict]:
         own = [(recipe, run) for recipe, run in runs if recipe.name == name]
         costs = pd.DataFrame(run_rows(own))
         cost = {column: costs[column].median() for column in (*COSTS, "n_train")}
-        theirs = own[0][0].published.get("validation", {})
-        scores = metrics | class_scores(fold_predictions(run for _, run in own)[name])
-        for metric in [metric for metric in metrics_of_rows(METRICS, theirs) if metric in scores]:
+        for metric in METRICS:
             key = {"recipe": name, "seed": f"{len(own)} folds", "split": "validation", "metric": metric}
-            ours = metric_row(own[0][0], "validation", metric, scores[metric], [scores[metric]["value"]])
+            ours = metric_row(own[0][0], "validation", metric, metrics[metric], [metrics[metric]["value"]])
             lines.append({**costs.iloc[0], **key, **ours, **cost})
     return lines
 
 
-def metrics_of_rows(names: Sequence[str], published: dict) -> list[str]:
-    """Return the metrics that have a row: some names, and what the report has published, each once."""
-    return [name for name in dict.fromkeys([*names, *published]) if name != "n"]
-
-
 def run_rows(runs: Runs, names: Sequence[str] = (*METRICS, BEST_EPOCH)) -> list[dict]:
-    """Return a row a run, split and metric, with its 95% interval if it has one; of an autoencoder its errors."""
+    """Return a row a run, split and metric, named or published, with its 95% interval; of an autoencoder its errors."""
     lines = []
     for recipe, run in runs:
         metrics, timing, environment = run.metrics, run.timing, run.environment
@@ -103,13 +95,14 @@ def run_rows(runs: Runs, names: Sequence[str] = (*METRICS, BEST_EPOCH)) -> list[
         cost |= {"recipe_hash": recipe.base_hash, "train_seconds": timing.train_seconds, "device": timing.device}
         cost |= {"parameters": timing.parameters, "latency_ms": timing.latency_ms_per_image}
         for split in [split for split in SCORED_SPLITS if split in metrics]:
-            scores, theirs = dict(metrics[split]), recipe.published.get(split, {})
-            wanted = metrics_of_rows(ERRORS if run.is_autoencoder else names, theirs)
-            scores[BEST_EPOCH] = {"value": timing.best_epoch, "n": scores.get("n"), "low": None, "high": None}
+            best_epoch = {"value": timing.best_epoch, "n": metrics[split].get("n"), "low": None, "high": None}
+            wanted = [*(ERRORS if run.is_autoencoder else names), *recipe.published.get(split, {})]
+            left_out = {"n"} if split == "validation" else {"n", BEST_EPOCH}
+            scores = metrics[split] | {BEST_EPOCH: best_epoch}
             if any("[" in name for name in wanted):
                 predictions = read_predictions(run.path("predictions.csv"), run.class_names)
                 scores |= class_scores(predictions[predictions["split"] == split])
-            for name in [name for name in wanted if name != BEST_EPOCH or split == "validation"]:
+            for name in [name for name in dict.fromkeys(wanted) if name not in left_out]:
                 with run.with_hint("metrics.json"):
                     metric = convert(scores.get(name), dict, f"'{split}.{name}' of {run.path('metrics.json')}")
                 key = {"recipe": recipe.name, "seed": str(recipe.training.seed), "split": split, "metric": name}
@@ -149,16 +142,12 @@ def metric_row(recipe: Recipe, split: str, metric: str, figure: dict, seeds: Seq
 def rows_without_run(recipes: list[Recipe]) -> list[dict]:
     """Return a row a published metric of recipes without a run; an accuracy that no k of n gives is not attainable."""
     return [
-        {
-            "recipe": recipe.name,
-            "split": split,
-            "metric": name,
-            "published": theirs[name],
-            "verdict": UNATTAINABLE if name == "accuracy" and not attainable(theirs[name], theirs["n"]) else NOT_RUN,
-        }
+        {"recipe": recipe.name, "split": split, "metric": name, "published": of[name]}
+        | {"verdict": "not run here" if name != "accuracy" or attainable(of[name], of["n"]) else "not attainable"}
         for recipe in recipes
-        for split, theirs in recipe.published.items()
-        for name in metrics_of_rows((), theirs)
+        for split, of in recipe.published.items()
+        for name in of
+        if name != "n"
     ]
 
 
