@@ -38,6 +38,8 @@ def check(command: str, args: argparse.Namespace) -> None:
         refuse_with(args, "resume")
     elif resumed:
         refuse_with(args, "resume", tuple({*vars(args)} - {"verb", "report", "seeds"}))
+    elif args.__dict__.get("accept_changes") and "resume" in vars(args):
+        raise ValueError("--accept-changes is for the images of a run. Add --resume RUN, or leave it out.")
     _check_parent(cache_home(), "MARINECV_HOME")
     for name, value in given.items():
         for path in value if isinstance(value, list) else [value]:
