@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
         return options.print_backbones()
     from .. import opened
 
+    options.refuse_with(args, "recipe", ("minutes",))
     if not (args.resume or args.images):
         raise ValueError("Name the folder of your images: train my_photos.")
     return opened.train(args, [args.recipe], getattr(args, "source", None), "train", "Training")
