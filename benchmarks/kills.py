@@ -12,7 +12,7 @@ no run yet) must end equal to the unbroken run: `predictions.csv` and `metrics.j
 every number of the history but the seconds; a fetch must end with the same files. Nothing half-written may stay behind.
 
 The commands that use a finished run, and `recipes reproduce`, get SIGKILL at a random instant of the whole command:
-three times each on its own, and `predict` on 5,000 files three times in a row. What goes on must give the tables of the
+`--times` each on its own, and `predict` on 5,000 files three times in a row. What goes on must give the tables of the
 unbroken command (of an export, its parity check but for times and hashes), byte for byte. `note` says how far a killed
 `predict` was (it goes on behind its last chunk of files) and how much memory it took at most with 1,000 and all files.
 The table goes to benchmarks/results/kills.csv. Needs Unix.
@@ -90,6 +90,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--limit", type=int, default=70, help="at most so many images a split")
     parser.add_argument("--files", type=int, default=5000, help="of the `predict` that is killed three times")
+    parser.add_argument("--times", type=int, default=3, help="kills of each command that uses a run")
     parser.add_argument("--only-uses", action="store_true")
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
@@ -100,7 +101,7 @@ def main() -> int:
         if args.only_uses:
             before = read_table(args.output)
             rows += before[~before["phase"].str.startswith(tuple(USES))].to_dict("records")
-        how = Path(place), args.seed, data_dir, args.files
+        how = Path(place), args.seed, data_dir, args.files, args.times
         kills = () if args.only_uses else kill_often(Path(place), args.kills, args.seed, flags)
         for row in itertools.chain(kills, kill_uses(*how)):
             about = {"data": data_dir.name, "commit": commit(), "machine": machine()}

@@ -140,9 +140,8 @@ def evaluate(
     Returns:
         The evaluation. The first one of a run adds the leakage check to its page.
     Raises:
-        ValueError: it is no run of a classifier, has no such images, or does not know their classes; its images have
-            changed since its training; arguments do not go together; or of a model, `data`, `spec`, `class_names` or
-            `folder` is missing.
+        ValueError: it is no run of a classifier, has no such images, they have changed, or their classes are unknown;
+            arguments do not go together; or of a model, `data`, `spec`, `class_names` or `folder` is missing.
     """
     log = log or silent
     if event_gap is not None:

@@ -42,15 +42,15 @@ def export(
     Returns:
         DataFrame, a row an export of the run.
     Raises:
-        ValueError: the run or format is unsuitable, its images have changed, a package is missing, or an export loses
-            more than `margin`; it is not written, and of several the others are.
+        ValueError: the run or format is unsuitable, a package is missing, images have changed, or an export loses more
+            than `margin`; it is not written, and of several the others are.
     """
     log, run = log or silent, open_classifier(run)
     kinds = list(dict.fromkeys([quantize] if isinstance(quantize, str) else quantize))
     for kind in kinds:
         check_format(format, kind)
-    rows = run.catalog.query("split == 'validation'")
-    check_images(run, f"parity check of {format}", rows, log, accept=accept_changes)
+    validation = run.catalog.query("split == 'validation'")
+    check_images(run, f"parity check of {format}", validation, log, accept=accept_changes)
     run.note(f"validation evaluation: export to {format}")
     refused = []
     with silence():  # the converter prints remarks

@@ -50,8 +50,7 @@ def resume(
         goal: of a learning curve, another one.
         accept_changes: go on with images that have changed since the training began; run, page and metrics say so.
     Raises:
-        ValueError: the folder is none of these, it cannot take an argument, its model was trained elsewhere, or its
-            images have changed.
+        ValueError: the folder is none of these, its images have changed, or it cannot take an argument.
     """
     log, unfinished = log or silent, open_work(Path(folder))
     options = {"track": track, "distribute": distribute, "workers": workers, "goal": goal, "callbacks": callbacks}

@@ -83,12 +83,6 @@ def file_state(path: str | Path) -> tuple[int, int, str] | None:
     return (state.st_size, state.st_mtime_ns, "") if state else (int(record[3]), -1, record[4])
 
 
-def byte_size(path: str | Path) -> int:
-    """Return the number of bytes that `read_bytes` gives."""
-    path, record = _record_of(path)
-    return int(record[3]) if record else os.path.getsize(path)
-
-
 def read_bytes(path: str | Path) -> bytes:
     """Read a file (OSError where that fails, see `file_problem`) or a record (ValueError where it is damaged)."""
     (path, record), problem = _record_of(path), file_problem(path)
