@@ -2,6 +2,7 @@
 
     python benchmarks/kills.py                          on the drawn reef
     python benchmarks/kills.py --data-dir FOLDER        on your own images; also --kills, --seed, --epochs, --limit
+    python benchmarks/kills.py --only-uses              the commands below alone; the other rows of the table stay
 
 Each phase gets its share of the kills: fetching a zip over a slow connection, reading the data, building the pixel
 cache on disk, an epoch, writing a checkpoint, saving the model, evaluation, the report. An unbroken run tells how long
@@ -9,14 +10,22 @@ each phase lasts; then, kill after kill, the same command starts in an empty sto
 phase it gets Ctrl-C (SIGINT), SIGTERM or SIGKILL. What goes on with `--resume` (with the same command, where there was
 no run yet) must end equal to the unbroken run: `predictions.csv` and `metrics.json` byte for byte, every weight, and
 every number of the history but the seconds; a fetch must end with the same files. Nothing half-written may stay behind.
+
+The commands that use a finished run, and `recipes reproduce`, get SIGKILL at a random instant of the whole command:
+`--times` each on its own, and `predict` on 5,000 files three times in a row. What goes on must give the tables of the
+unbroken command (of an export, its parity check but for times and hashes), byte for byte. `note` says how far a killed
+`predict` was (it goes on behind its last chunk of files) and how much memory it took at most with 1,000 and all files.
 The table goes to benchmarks/results/kills.csv. Needs Unix.
 """
 
 import argparse
 import importlib
 import io
+import itertools
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,9 +45,11 @@ from marinecv.data.demo.dataset import write_demo_images
 from marinecv.environment import commit
 from marinecv.files.csv_tables import read_table, write_table
 from marinecv.runs import Run
+from marinecv.schema import read_json
 
 RESULTS = Path(__file__).parent / "results" / "kills.csv"
 MARK = "\x1ephase "
+PEAK = "\x1epeak "
 FETCHING = "fetching"
 PHASES = {  # in the order they are met: the first call inside each, which the child process wraps
     "reading": "marinecv.workflows.prepare:read_data",
@@ -59,6 +70,14 @@ SHARES = {
     "evaluation": 4,
     "report": 4,
 }
+SMALL = ["--limit", 24, "--epochs", 2, "--image-size", 32]  # of the run that is used
+REPRODUCED = "recipes reproduce aquarium --quick --recipes aquarium_four_conv --data-dir DATA --output-dir PLACE/new"
+USES = {  # command -> its words, in which RUN, DATA and PLACE stand for folders, and what must be equal at the end
+    "latent": (["latent", "RUN"], "run/latent/*.csv"),
+    "export": (["export", "RUN", "--format", "savedmodel"], "run/exports/savedmodel/*.json"),
+    "reproduce": (f"{REPRODUCED} --results-dir PLACE/results --limit 24 --image-size 32".split(), "**/predictions.csv"),
+    "predict": (["predict", "RUN", "DATA", "--output", "PLACE/new.csv"], "new*.csv"),
+}
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 SLOWNESS_S = 0.02  # the server rests so long after each 256 kB
 
@@ -70,18 +89,25 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--limit", type=int, default=70, help="at most so many images a split")
+    parser.add_argument("--files", type=int, default=5000, help="of the `predict` that is killed three times")
+    parser.add_argument("--times", type=int, default=3, help="kills of each command that uses a run")
+    parser.add_argument("--only-uses", action="store_true")
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         data_dir = args.data_dir or write_demo_images(Path(place) / "reef")
         flags = ["--data-dir", data_dir.absolute(), "--limit", args.limit, "--epochs", args.epochs]
         rows = []
-        for row in kill_often(Path(place), args.kills, args.seed, flags):
-            rows.append(row | {"data": data_dir.name, "commit": commit(), "machine": machine()})
-            print(
-                f"{len(rows)}/{args.kills}", *(row[name] for name in ("phase", "signal", "second", "end")), flush=True
-            )
-            write_table(args.output, pd.DataFrame(rows))
+        if args.only_uses:
+            before = read_table(args.output)
+            rows += before[~before["phase"].str.startswith(tuple(USES))].to_dict("records")
+        how = Path(place), args.seed, data_dir, args.files, args.times
+        kills = () if args.only_uses else kill_often(Path(place), args.kills, args.seed, flags)
+        for row in itertools.chain(kills, kill_uses(*how)):
+            about = {"data": data_dir.name, "commit": commit(), "machine": machine()}
+            rows.append({"note": ""} | row | about | {"kill": len(rows) + 1})
+            print(len(rows), *(row[name] for name in ("phase", "signal", "second", "end")), flush=True)
+            write_table(args.output, pd.DataFrame(rows).fillna(""))
     equal = sum(row["end"] == "equal" for row in rows)
     print(f"{equal} of {len(rows)} ended equal to the unbroken run; the table is in {args.output}")
     return 0 if equal == len(rows) else 1
@@ -177,6 +203,8 @@ class Job:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
         marks, counts = [], Counter()
         for line in process.stdout:
+            if line.startswith(PEAK):
+                self.peak_mib = int(line.removeprefix(PEAK))
             if line.startswith(MARK):
                 phase = line.removeprefix(MARK).strip()
                 marks.append((phase, time.monotonic()))
@@ -250,6 +278,94 @@ class Fetching(Job):
         return "equal" if same and all(same) else "files differ"
 
 
+class Use(Job):
+    """A command that uses a finished run, in a copy of that run for each place.
+
+    Args:
+        words: of the command, in which RUN and PLACE stand for folders.
+        tables: what must be equal at the end, as glob patterns below a place.
+    """
+
+    def __init__(self, place: Path, run: Path, words: list, tables: str):
+        self.run, self.words, self.tables = run, [*map(str, words)], tables
+        super().__init__(place)
+
+    def first(self, place: Path) -> list:
+        if not (place / "run").exists():
+            shutil.copytree(self.run, place / "run")
+        return [word.replace("RUN", str(place / "run")).replace("PLACE", str(place)) for word in self.words]
+
+    def again(self, place: Path) -> list:
+        begun = place / "new" / "experiment.json"
+        if self.words[0] == "recipes" and begun.is_file():
+            return [*self.first(place)[:3], "--resume", place / "new"]
+        shutil.rmtree(place / "new", ignore_errors=True)
+        return self.first(place)
+
+    def end(self, place: Path) -> str:
+        ours, theirs = (sorted(at.glob(self.tables)) for at in (place, self.place))
+        if [file.relative_to(place) for file in ours] != [file.relative_to(self.place) for file in theirs] or not ours:
+            return "other files"
+        different = [a.name for a, b in zip(ours, theirs, strict=True) if content_of(a) != content_of(b)]
+        return f"{different[0]} differs" if different else "equal"
+
+
+def content_of(path: Path) -> object:
+    """The bytes of a file; of a parity check what does not depend on time."""
+    if path.name == "parity.json":
+        return {name: read_json(path)[name] for name in ("accuracy", "agreement", "largest_difference", "self_test")}
+    return path.read_bytes()
+
+
+def kill_uses(place: Path, seed: int, data_dir: Path, files: int, times: int = 3):
+    """Yield a row a SIGKILL of each command of `USES`, then one of a `predict` of many files that is killed often."""
+    rng, base = random.Random(seed), Training(place / "used", [*SMALL, "--data-dir", data_dir]).place / "run"
+    photos = sorted(path.absolute() for path in data_dir.rglob("*.jpg"))
+    many, some = place / "many", place / "some"
+    for folder, count in ((many, files), (some, files // 5)):
+        folder.mkdir()
+        for number in range(count):
+            (folder / f"{number:05d}.jpg").symlink_to(photos[number % len(photos)])
+    for name, (words, tables) in USES.items():
+        job = Use(place / name, base, [word.replace("DATA", str(data_dir)) for word in words], tables)
+        [(_, _, seconds)] = job.moments
+        for number in range(times):
+            at = job.killed(place / f"{name}-{number}", name, 0, round(rng.uniform(0, seconds), 3), signal.SIGKILL)
+            yield {"phase": name, "occurrence": 0, "signal": "SIGKILL", **at}
+    words = ["predict", "RUN", many, "--output", "PLACE/new.csv"]
+    small = Use(place / "predicted some", base, [*words[:2], some, *words[3:]], "new*.csv")
+    yield kill_in_a_row(Use(place / "predicted", base, words, "new*.csv"), place / "row", small.peak_mib, rng, files)
+
+
+def kill_in_a_row(job: Use, place: Path, small_peak_mib: int, rng: random.Random, files: int, times: int = 3) -> dict:
+    """Kill a `predict` at random instants of each of its starts, let it end, and compare; return a row."""
+    [(_, _, whole)] = job.moments
+    seconds, chunks, peak = [], [], job.peak_mib
+    for _ in range(times):
+        process, marks = job.begin(place, job.first(place), until=("predict", 0))
+        seconds.append(round(rng.uniform(0.1, 0.9) * whole / times, 3))
+        time.sleep(seconds[-1])
+        process.kill()
+        if ended(process) == 0:
+            raise RuntimeError("It has ended before it was killed: name more --files.")
+        chunks.append(len(list(place.glob("new.csv.*.parts/*.csv"))))
+    process, _ = job.begin(place, job.again(place))
+    end = job.end(place) if ended(process) == 0 else f"exit code {process.returncode}: {job.log.read_text()}"
+    left = leftovers(place)
+    note = f"goes on behind {', '.join(map(str, chunks))} chunks; peak {peak} MiB, of {files // 5:,} files "
+    return {
+        "phase": f"predict {files:,} files",
+        "occurrence": 0,
+        "signal": " ".join(["SIGKILL"] * times),
+        "second": " ".join(map(str, seconds)),
+        "exit": -9,
+        "epochs_done": "",
+        "half_written": left,
+        "end": f"{left} half-written files stay" if left else end,
+        "note": f"{note}{small_peak_mib}",
+    }
+
+
 def ended(process: subprocess.Popen) -> int:
     """Wait for its end and let go of its pipe."""
     with process:
@@ -303,6 +419,12 @@ def child(words: list[str]) -> int:
     from marinecv import console as silent
 
     silent.import_tensorflow()
+    if used := {*USES} & {*words[:2]}:
+        print(MARK + used.pop(), flush=True)
+        code = command(words)
+        peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+        print(f"{PEAK}{int(peak[1]) // 1024 if peak else 0}", flush=True)
+        return code
     for phase, target in PHASES.items():
         module, _, path = target.partition(":")
         *above, name = path.split(".")

@@ -46,18 +46,10 @@ class Figure(TypedDict):
     by_image: NotRequired[dict[str, float | str]]
 
 
-class ImageStamp(Struct, frozen=True, kw_only=True):
-    """Size in bytes and SHA-256 of an image file at training time."""
-
-    size: Count
-    sha256: str
-
-
 class Preprocessing(Struct, frozen=True, kw_only=True):
     """`preprocessing.json`: what the model file cannot hold, see `Recipe.preprocessing`.
 
-    Usable images lie below `data_dirs`; `images` has their stamps by `image_id`, where a run keeps them. `crops` is the
-    margin of a model of crops.
+    Usable images lie below `data_dirs`. `crops` is the margin of a model of crops.
     """
 
     class_names: Annotated[tuple[str, ...], Meta(min_length=2)]
@@ -69,7 +61,6 @@ class Preprocessing(Struct, frozen=True, kw_only=True):
     select_on: str = ""
     split_sha256: str = ""
     data_dirs: tuple[str, ...] = ()
-    images: dict[str, ImageStamp] | None = None
     crops: float | None = None
 
     def __post_init__(self):

@@ -1,6 +1,7 @@
 """A run: a folder with everything about one training, from the recipe to the report."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ import pandas as pd
 from marinecv.choices import SPLITS
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.photos import photos_of
+from marinecv.data.stamps import STAMP_COLUMNS, stamp_images
 from marinecv.data.user_tables import as_catalog
 from marinecv.environment import environment
 from marinecv.files.atomic import write_json
@@ -29,6 +31,8 @@ EXTERNAL = "own"
 """The model kind, recipe name and data name of a run whose model was trained elsewhere."""
 RESUME_HINT = 'Go on with resume("{folder}"), or name another folder with folder=.'
 RESTORE_HINT = "Restore it from a copy, or train again into another folder with folder=."
+IMAGES, ACCEPTED = "images.csv", "Changed images accepted: "
+RESUMED = "resumed training"
 RECOMPUTED = ("predictions.csv", "restorations.npz", "timing.json", "calibration.json", "leakage.csv", "embeddings.npz")
 FIX_HINTS = {  # how to fix a broken file of a run; the others cannot be computed again
     "model.keras": f"Delete it and metrics.json. {RESUME_HINT}",
@@ -71,6 +75,7 @@ class Run:
         write_json(folder / "preprocessing.json", preprocessing | {"data_dirs": _data_dirs(catalog)})
         write_json(folder / "environment.json", environment())
         write_table(folder / "catalog.csv", catalog)
+        write_table(folder / IMAGES, stamp_images(catalog))
         write_json(folder / "recipe.json", recipe)  # last: without it the folder is no run
         return cls(folder)
 
@@ -120,6 +125,21 @@ class Run:
             catalog = _read_catalog(path)
             _check_paths(catalog, folders, path)
             return catalog
+
+    @property
+    def stamps(self) -> pd.DataFrame:
+        """Size, time and hash of its images at the start of the training, see `stamp_images`."""
+        path = self.path(IMAGES)
+        with self.with_hint(IMAGES):
+            check_columns(table := read_table(path), STAMP_COLUMNS, path)
+            return parse_numbers(table, ["bytes", "modified"], path)
+
+    @property
+    def accepted_changes(self) -> list[str]:
+        """Sentences on changed images that were used all the same, from `log.txt`."""
+        log = self.path("log.txt")
+        text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+        return list(dict.fromkeys(re.findall(f"{ACCEPTED}.*", text)))
 
     @property
     def history(self) -> pd.DataFrame:

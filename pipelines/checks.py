@@ -6,6 +6,7 @@ from pathlib import Path
 
 from marinecv import choices
 from marinecv.data.cache_dir import cache_home
+from marinecv.data.crops import MIN_CONFIDENCE
 from marinecv.data.formats import printable
 from marinecv.data.manifests import load_manifest, manifest_of_folder
 from marinecv.experiments import CURVE, REPRODUCTION, Experiment, resumable
@@ -38,6 +39,10 @@ def check(command: str, args: argparse.Namespace) -> None:
         refuse_with(args, "resume")
     elif resumed:
         refuse_with(args, "resume", tuple({*vars(args)} - {"verb", "report", "seeds"}))
+    elif args.__dict__.get("accept_changes") and "resume" in vars(args):
+        raise ValueError("--accept-changes is for the images of a run. Add --resume RUN, or leave it out.")
+    if given.get("min_confidence", MIN_CONFIDENCE) != MIN_CONFIDENCE and "boxes" not in given:
+        raise ValueError("--min-confidence is of the detections that --boxes names. Add --boxes FILE, or leave it out.")
     _check_parent(cache_home(), "MARINECV_HOME")
     for name, value in given.items():
         for path in value if isinstance(value, list) else [value]:

@@ -37,7 +37,7 @@ def train(args: argparse.Namespace, rows: list, source, name: str, title: str) -
     console.choose_backend(distribute)
     how = {"track": args.track, "distribute": distribute, "log": print_line}
     if args.resume:
-        mcv.resume(args.resume, **how)
+        mcv.resume(args.resume, accept_changes=args.accept_changes, **how)
         return 0
     sizes = args.image_size if len(args.image_size or ()) > 1 else ()
     how |= {"folder": args.output_dir, "changes": changes(args)}

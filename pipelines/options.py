@@ -22,7 +22,7 @@ SETTINGS = {
 SAME_NAMES = "select_on folds track distribute data_dir recipe recipes engine algorithm trials workers seeds goal "
 SAME_NAMES += "encoder encoder_data split neighbors results_dir output demonstration format quantize method layer "
 SAME_NAMES += "fold_by minutes clusters noise review accept_unknown_license margin unknown top "
-SAME_NAMES += "event_gap sort_into deployments timezone project tta"
+SAME_NAMES += "event_gap sort_into deployments timezone project tta accept_changes"
 ARGUMENTS = {name: name.replace("_", "-") for names in (*SETTINGS.values(), SAME_NAMES) for name in names.split()}
 ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-fraction", "data": "data-dir"}
 ARGUMENTS |= {"fractions": "label-fractions", "formats": "format"}
@@ -79,7 +79,7 @@ def in_flags(text: str) -> str:
 
 def refuse_with(args: argparse.Namespace, flag: str, others: tuple[str, ...] | None = None) -> None:
     """Raise ValueError for flags that another one makes meaningless; default: all that change a training."""
-    free = (flag, "track", "goal", "workers", "distribute", "seed")
+    free = (flag, "track", "goal", "workers", "distribute", "seed", "accept_changes")
     given = [name for name, value in vars(args).items() if value not in (None, False, 0) and name not in free]
     ignored = [name for name in given if others is None or name in others]
     if getattr(args, flag) and ignored:
@@ -184,6 +184,7 @@ FLAGS = {
     "--recipe": dict(metavar="NAME", help="recipe by name (`recipes`), or its .toml or .json file"),
     "--set": dict(nargs="+", action="extend", type=setting, metavar="NAME=VALUE", help=SET),
     "--resume": dict(type=run_folder, metavar="RUN", help="continue a stopped run"),
+    "--accept-changes": dict(action="store_true", help="take images that have changed since the training; recorded"),
     "--folds": dict(type=several, metavar="K", help="K-fold cross-validation"),
     "--minutes": dict(type=minutes, metavar="N", help="time to choose and train in, on your images (default: 10)"),
     "--backbone": dict(
@@ -201,7 +202,7 @@ ADVANCED = "--class-level --merge-case --columns --frame-order --label-rule --im
 ADVANCED += "--select-on --crops --boxes --min-confidence --track --batch-size --balanced --synthetic "
 ADVANCED += "--calibration-fraction --mixed-precision --distribute --jit-compile --alpha --trainable-layers "
 ADVANCED += "--head-epochs --cache-features --cache-dtype --weights --input-range --encoder-data --tta --deployments "
-ADVANCED += "--timezone --project"
+ADVANCED += "--timezone --project --accept-changes"
 """Flags that stand at the end of the help of a command that has many."""
 READING = ("--class-level", "--merge-case", "--columns")
 DATA = ("--data", "--data-dir", *READING)
@@ -227,7 +228,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     flag = parser.add_argument
     flag("--grid", action="store_true", help="all recipes of the report's table")
     add(parser, "--resume", help="continue a stopped run or experiment")
-    add(parser, "--folds")
+    add(parser, "--accept-changes", "--folds")
     flag("--select-on", choices=choices.SCORED_SPLITS, help="split to select the best run (default: validation)")
     add(parser, "--epochs", "--batch-size", "--image-size")
     flag("--class-weights", action="store_true", help="weight rare classes more")

@@ -24,7 +24,7 @@ from marinecv.data.materialize import materialize
 from marinecv.data.readers.shards import read_columns, write_columns
 from marinecv.data.shards import records
 from marinecv.data.shards import write as room
-from marinecv.data.shards.records import byte_size, is_present, is_record, read_bytes
+from marinecv.data.shards.records import file_state, is_present, is_record, read_bytes
 from marinecv.data.shards.write import pack
 from marinecv.inputs.decode import read_decodable
 from marinecv.inputs.to_rgb import open_rgb
@@ -72,7 +72,7 @@ def test_a_pack_reads_as_the_folder_it_was_made_of(tank, tmp_path):
     pd.testing.assert_frame_equal(mcv.read_boxes(again), mcv.read_boxes(tank))
     assert mcv.class_names_of(after, again) == mcv.class_names_of(before, tank)
     for old, new in zip(before["path"], after["path"], strict=True):
-        assert read_bytes(new) == Path(old).read_bytes() and byte_size(new) == byte_size(old)
+        assert read_bytes(new) == Path(old).read_bytes() and file_state(new)[0] == file_state(old)[0]
     shards = sorted(str(path) for path in (tmp_path / "pack").glob("*.tfrecord"))
     found = {record.numpy() for record in tf.data.TFRecordDataset(shards)}  # which any reader of TFRecord reads
     assert len(shards) > 2 and found == {Path(path).read_bytes() for path in before["path"]}

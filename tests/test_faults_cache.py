@@ -143,3 +143,16 @@ def test_two_processes_that_want_the_same_pixels_decode_them_once_and_both_have_
     assert [child.returncode for child in children] == [0, 0], results
     assert [output.splitlines()[-1] for output, _ in results] == [f"{int(in_memory(files).sum())} True"] * 2
     assert sum("decoded" in output for output, _ in results) == 1
+
+
+@pytest.mark.slow
+def test_two_trainings_at_once_on_one_cold_cache_are_equal(shared_tank, tmp_path):
+    kills = pytest.importorskip("kills")  # its child process keeps pixels on disk
+    words = ["pretrain", "--data-dir", shared_tank, "--epochs", 2, "--image-size", 32, "--output-dir"]
+    environment = os.environ | {"MARINECV_HOME": str(tmp_path / "cold"), "KERAS_BACKEND": "tensorflow"}
+    command = [sys.executable, kills.__file__, "--child", *map(str, words)]
+    both = [subprocess.Popen([*command, str(tmp_path / name)], env=environment, text=True) for name in "ab"]
+    assert [each.wait() for each in both] == [0, 0]
+    tables = [(tmp_path / name / "predictions.csv").read_bytes() for name in "ab"]
+    assert tables[0] == tables[1] and len(list((tmp_path / "cold" / "pixels").glob("*.npy"))) == 1
+    assert not [path for path in (tmp_path / "cold").rglob(".*") if path.is_file() and path.name != ".lock"]

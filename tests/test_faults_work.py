@@ -2,20 +2,25 @@
 
 import errno
 import os
+import re
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from argparse import Namespace
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
 from conftest import killed, room_for
 
+import marinecv as mcv
 from marinecv.experiments import Experiment
+from marinecv.files import atomic
 from marinecv.files.lock import LOCK, lock_folder
 from marinecv.runs import Run, fresh_folder
 from marinecv.workflows import train, train_runs
@@ -155,6 +160,27 @@ def test_a_training_that_runs_out_of_memory_is_one_sentence(shared_tank, tmp_pat
     monkeypatch.setattr(train_runs, "fit_recipe", fill)
     assert main(["pretrain", "--data-dir", str(shared_tank), *SMALL, "--output-dir", str(tmp_path / "run")]) == 1
     assert "error: Out of memory (OOM" in (said := capsys.readouterr().err) and "a smaller --batch-size" in said
+
+
+def test_a_full_folder_is_named_and_what_was_in_it_stays(finished_run, shared_tank, tmp_path, monkeypatch, capsys):
+    def full(self, *_, **__):
+        self.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as of `write`, which names no file
+
+    atomic.write_text(tmp_path / "table.csv", "the older one")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError) as refusal:
+        atomic.write_text(tmp_path / "table.csv", "the new one")
+    said = error_message(refusal.value, Namespace())
+    assert str(tmp_path / "table.csv") in said and "Make room, or write elsewhere" in said
+    with pytest.raises(OSError, match=re.escape(str(tmp_path))):  # its temporary folder
+        mcv.predict(mcv.Run(finished_run), shared_tank / "valid", log=None)
+    assert main(["predict", str(finished_run), str(shared_tank / "valid"), "--output", str(tmp_path / "new.csv")]) == 1
+    assert f"No space left on device: '{tmp_path / 'new.csv'}" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert (tmp_path / "table.csv").read_text(encoding="utf-8") == "the older one"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["table.csv"]
 
 
 @pytest.mark.parametrize("format", ["savedmodel", "onnx"])

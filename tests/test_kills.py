@@ -1,6 +1,7 @@
 """Real kills of real processes at random instants: a few of the fifty of `benchmarks/kills.py`."""
 
 import os
+import re
 
 import pytest
 
@@ -13,3 +14,15 @@ def test_a_killed_command_goes_on_to_the_same_end(shared_tank, tmp_path):
     rows = list(kills.kill_often(tmp_path, kills=8, seed=1, flags=flags))
     assert [row["end"] for row in rows] == ["equal"] * 8 and all(row["exit"] for row in rows)
     assert len({row["phase"] for row in rows}) >= 5 and len({row["signal"] for row in rows}) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="needs the signals of Unix")
+def test_killed_uses_of_a_run_give_the_same_tables_when_they_go_on(shared_tank, tmp_path):
+    """`predict` on fewer files than the 5,000 of the benchmark, so that it ends in less than a minute."""
+    kills = pytest.importorskip("kills")
+    rows = list(kills.kill_uses(tmp_path, 1, shared_tank, files=2560, times=1))
+    assert [row["end"] for row in rows] == ["equal"] * 5 and {row["exit"] for row in rows} == {-9}
+    assert [row["phase"] for row in rows] == [*kills.USES, "predict 2,560 files"]
+    peak, smaller_peak = (int(number) for number in re.findall("peak ([0-9]+) MiB.* ([0-9]+)$", rows[-1]["note"])[0])
+    assert 0.85 < peak / smaller_peak < 1.15

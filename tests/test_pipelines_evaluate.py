@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_tank, make_demonstration, refused, shown
-from PIL import Image
 
 import marinecv as mcv
 from marinecv.evaluation.compare import compare_runs
@@ -39,17 +38,6 @@ def test_evaluate_says_which_images_are_gone(finished_run, tmp_path, capsys):
     printed = capsys.readouterr()
     assert "3 of 3 images left out; the first, valid/" in printed.out
     assert "error: None of these images can be read. If they have moved" in printed.err
-
-
-def test_evaluate_names_the_images_that_changed_after_the_training(finished_run, shared_tank, tmp_path, capsys):
-    run, tank = shutil.copytree(finished_run, tmp_path / "run"), shutil.copytree(shared_tank, tmp_path / "tank")
-    for name in ("catalog.csv", "preprocessing.json"):
-        (run / name).write_text((run / name).read_text().replace(str(shared_tank), str(tank)))
-    (run / "calibration.json").unlink()  # it is of another contract
-    assert "changed since" not in shown(capsys, "evaluate", run)
-    Image.new("RGB", (64, 48), "white").save(tank / "valid" / "crab_valid_0.jpg")
-    said = shown(capsys, "evaluate", run)
-    assert "WARNING: 1 of 3 images have changed" in said and "valid/crab_valid_0.jpg." in said
 
 
 def with_seed(folder, copy, seed, **changes):

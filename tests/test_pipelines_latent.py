@@ -111,7 +111,8 @@ def test_data_that_has_moved_is_found_and_a_lost_image_is_logged(run_copy, share
     (run_copy / "catalog.csv").write_text(catalog)
     moved = shutil.copytree(shared_tank, tmp_path / "moved")
     next((moved / "train").glob("*.jpg")).write_bytes(b"broken")
-    assert "1 of 9 images left out; the first, train/" in shown(capsys, "latent", run_copy, "--data-dir", moved)
+    words = ("latent", run_copy, "--data-dir", moved, "--accept-changes")
+    assert "1 of 9 images left out; the first, train/" in shown(capsys, *words)
     assert len(read(run_copy, "points")) == 8
     space = mcv.latent(run_copy, "train", clusters=2, data=mcv.read_catalog(mcv.find_data(None, shared_tank)), log=None)
     assert set(space.points["split"]) == {"train"} and len(space.points) == 6

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from marinecv.audit.neighbor_search import close_hashes, nearest
 from marinecv.audit.thumbnails import SMALL, color_histograms, gray_pictures, in_chunks, resize_by_area
 from marinecv.data.groups import COPY, NEAR_COPY, PAIR_COLUMNS
-from marinecv.data.shards.records import byte_size, read_bytes
+from marinecv.data.shards.records import file_state, read_bytes
 from marinecv.features.embeddings import embed
 from marinecv.models.backbone_table import weights_file
 from marinecv.models.backbones import backbone_features
@@ -39,7 +39,7 @@ def exact_copies(rows: pd.DataFrame) -> pd.DataFrame:
 
     `image_a` < `image_b` are positions in `rows`, the usable rows of a catalog.
     """
-    sizes = pd.Series([byte_size(path) for path in rows["path"]])
+    sizes = pd.Series([file_state(path)[0] for path in rows["path"]])
     candidates = np.flatnonzero(sizes.duplicated(keep=False))
     digests = {row: hashlib.sha256(read_bytes(rows["path"].iloc[row])).hexdigest() for row in candidates}
     hashes = pd.Series(digests, dtype=object)

@@ -34,6 +34,9 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # that of a full disk names no file
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

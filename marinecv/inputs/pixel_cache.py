@@ -1,6 +1,5 @@
 """Every image of a catalog, decoded and fitted once, as bytes: in memory up to a size, beyond it on disk."""
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -15,7 +14,8 @@ import tensorflow as tf
 from marinecv.console import Log
 from marinecv.data.cache_dir import cache_path, make_room
 from marinecv.data.images import ABSENT_FILE, read_header
-from marinecv.data.shards.records import file_problem, is_record, photo_and_box
+from marinecv.data.shards.records import file_problem, file_state, is_record
+from marinecv.data.stamps import files_hash
 from marinecv.data.user_tables import as_table, is_usable, usable
 from marinecv.files.atomic import temporary_name
 from marinecv.files.lock import lock_folder
@@ -30,6 +30,7 @@ MEMORY_BUDGET_BYTES = 32 * 2**20  # decoded again in a moment
 DISK_BUDGET_BYTES = 50 * 2**30  # of all cached pixels
 STREAMED_BYTES = 10 * 2**30  # a larger pack is not cached: the first batch would wait for many minutes
 VERSION = 3  # of the cached pixels: raised when `decode` or `fit_image` gives other pixels for a file
+CHANGING = "it changed while it was read; run the command again when no other program writes it"
 BATCH = 32  # images handed over to Python at a time
 
 
@@ -171,6 +172,7 @@ def _decode_into(pixels, paths, spec, log, refused=None) -> dict[int, str]:
     opened = (index for index, path in enumerate(paths) if not is_record(path))  # a record raises when it is read
     refused = {index: why for index in opened if (why := file_problem(paths[index]))} | (refused or {})
     wanted = [index for index in range(len(paths)) if index not in refused]
+    states = {index: file_state(paths[index]) for index in wanted}
     load = loader_of(decoding.reader_of(paths), spec)
     used = [paths[index] for index in wanted]
     files = np.array(wanted, int), decoding.paths_as_bytes(used), decoding.crop_places(used)
@@ -189,7 +191,7 @@ def _decode_into(pixels, paths, spec, log, refused=None) -> dict[int, str]:
             refused[index] = problem
         else:
             pixels[index] = decoding.fit_to_bytes(tf.constant(image), spec)
-    return refused
+    return refused | {index: CHANGING for index in wanted if file_state(paths[index]) != states[index]}
 
 
 @lru_cache(maxsize=8)
@@ -206,11 +208,4 @@ def loader_of(read: Callable[[tf.Tensor], tf.Tensor], spec: ImageSpec) -> Callab
 
 def files_key(paths: Iterable[str], spec: ImageSpec) -> str:
     """Return a hash of the paths, times and sizes of image files and of the spec."""
-    digest = hashlib.sha256(f"{VERSION}\0{spec!r}\n".encode())
-    for path in paths:
-        photo, _ = photo_and_box(path)
-        is_file = not is_record(path) and os.path.isfile(photo)  # the path of a record has a checksum
-        stat = os.stat(photo) if is_file else None
-        time_and_size = f"\0{stat and stat.st_mtime_ns}\0{stat and stat.st_size}\n"
-        digest.update(os.fsencode(path) + time_and_size.encode())
-    return digest.hexdigest()[:32]
+    return files_hash(paths, f"{VERSION}\0{spec!r}")

@@ -113,6 +113,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         flattered=CHOSEN_ON_TEST if run.preprocessing.select_on == "test" else "",
         grouped=any("groups" in figure for m in metrics.values() for figure in m.values() if isinstance(figure, dict)),
         shortened=recipe.get("shortened", ""),
+        changes=run.accepted_changes,
         published=published,
         metrics=metrics,
         figure_names={key: label for key, label in METRIC_NAMES.items() if any(key in m for m in metrics.values())},

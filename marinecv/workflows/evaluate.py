@@ -36,12 +36,11 @@ from marinecv.training.recipe import DataConfig, Recipe
 from marinecv.workflows.crops import write_photo_predictions
 from marinecv.workflows.folds import camera_folds, grouped_folds
 from marinecv.workflows.leakage import fold_table, related, related_outside
-from marinecv.workflows.run_images import chosen_images, other_images, readable_images
+from marinecv.workflows.run_images import check_images, chosen_images, other_images, readable_images
 from marinecv.workflows.sources import Data, open_classifier, source_of
 
 LEAKAGE_COLUMNS = ["subset", "split", "metric", "value", "low", "high", "n", "groups"]
 CLASS_COLUMNS = ["class_name", "precision", "recall", "specificity", "f1", "support"]
-MAX_PROBABILITY_CHANGE = 0.01  # of a probability: far above differences between processors
 
 
 @dataclass(frozen=True, repr=False)
@@ -106,6 +105,7 @@ def evaluate(
     spec: ImageSpec | None = None,
     class_names: Sequence[str] | None = None,
     folder: str | os.PathLike | None = None,
+    accept_changes: bool = False,
     batch_size: int = 32,
     seed: int = 0,
     log: Log | None = print,
@@ -133,14 +133,15 @@ def evaluate(
         spec: of your own model: the `ImageSpec` it was trained with.
         class_names: of your own model: in the order of its outputs.
         folder: new, for predictions, metrics and leakage check; of your own model, for its run.
+        accept_changes: score images of the run that have changed since its training; run, page and metrics say so.
         batch_size: images a step.
         seed: of everything random.
         log: called with each line of text; None is silent.
     Returns:
         The evaluation. The first one of a run adds the leakage check to its page.
     Raises:
-        ValueError: it is no run of a classifier, has no such images, or does not know their classes; arguments do not
-            go together; or of a model, `data`, `spec`, `class_names` or `folder` is missing.
+        ValueError: it is no run of a classifier, has no such images, they have changed, or their classes are unknown;
+            arguments do not go together; or of a model, `data`, `spec`, `class_names` or `folder` is missing.
     """
     log = log or silent
     if event_gap is not None:
@@ -175,7 +176,7 @@ def evaluate(
     if in_folds:
         Recipe.of(run)  # ValueError where the run has none to train by
         folds = camera_folds(run, folds) if fold_by == "camera" else folds
-    catalog, source_text = run.catalog, ""
+    catalog, source_text, num_changed = run.catalog, "", 0
     if data is not None:
         choice = replace(DataConfig.of(run), columns={})  # those of the run's own table
         other = {"split_by": None, "boxes": None, **reading_options}
@@ -183,6 +184,9 @@ def evaluate(
         catalog = other_images(source, choice, run.class_names, split, seed, log, run.demonstration)
         source_text = f" on {source.manifest.root or source.manifest.name}"
     part = chosen_images(catalog, [split], limit, seed, log)
+    if data is None:
+        used = catalog if in_folds else part
+        num_changed = check_images(run, f"evaluation of {split}", used, log, accept=accept_changes)
     folder = folder and fresh_folder(folder)
     model = run.load_model()
     run.note(f"{split} evaluation: evaluate{source_text}")
@@ -193,12 +197,13 @@ def evaluate(
     if data is None:
         groups, related_images = related(run, log)
         by_group = None if fold_by == "camera" else folds
-        of_folds, search_text = _leakage_of_run(run, predictions, groups, related_images, by_group, log), ()
+        of_folds, search_text = _leakage_of_run(run, groups, related_images, by_group, accept_changes, log), ()
     else:
         groups, related_images, trained_on = related_outside(run, part, frame_order, log)
         of_folds, search_text = None, ("copy or near-duplicate", trained_on)
     leakage = leakage_scores(predictions, groups, related_images, of_folds)
     metrics, per_class = metrics_of(predictions, groups), per_class_metrics(predictions)
+    metrics |= {"changed_images": num_changed} if num_changed else {}
     if folder:
         write_predictions(predictions, folder / "predictions.csv")
         write_photo_predictions(run, predictions, folder)
@@ -206,7 +211,7 @@ def evaluate(
         write_table(folder / "leakage.csv", leakage)
     sentences, cameras, events = leakage_sentences(leakage, *search_text, retrain=not run.is_external), None, None
     if fold_by == "camera":
-        runs = grouped_folds(run, folds, log, fold_by).finished_runs.values()
+        runs = grouped_folds(run, folds, log, fold_by, accept_changes).finished_runs.values()
         [of_folds], [cameras] = fold_predictions(runs).values(), fold_cameras(runs).values()
         sentences.append(camera_sentence(cameras))
     if event_gap is not None:
@@ -270,22 +275,14 @@ def run_of_model(
 
 
 def _leakage_of_run(
-    run: Run, predictions: pd.DataFrame, groups: pd.Series, related_images: pd.DataFrame, folds: int | None, log: Log
+    run: Run, groups: pd.Series, related_images: pd.DataFrame, folds: int | None, accept_changes: bool, log: Log
 ) -> pd.DataFrame | None:
-    """Warn of images whose probabilities have changed, train folds, write the leakage check; return those of folds."""
+    """Train folds, or write the leakage check of a finished run that has none; return the predictions of folds."""
     path = run.path("predictions.csv")
-    before = read_predictions(path, run.class_names) if path.is_file() else None
-    if before is not None:
-        now, then = (table.set_index("image_id").filter(regex="^p_") for table in (predictions, before))
-        difference = (now - then).abs().max(axis=1)
-        if changed := list(difference.index[difference > MAX_PROBABILITY_CHANGE]):
-            log(
-                f"WARNING: {len(changed)} of {len(now)} images have changed since the training: their probabilities "
-                f"differ from predictions.csv. They are {', '.join(changed[:5])}{' and others' * (len(changed) > 5)}."
-            )
     if folds:
-        grouped_folds(run, folds, log)
-    elif before is not None and run.finished and not run.path("leakage.csv").is_file():
+        grouped_folds(run, folds, log, accept_changes=accept_changes)
+    elif path.is_file() and run.finished and not run.path("leakage.csv").is_file():
+        before = read_predictions(path, run.class_names)
         write_table(run.path("leakage.csv"), leakage_scores(before, groups, related_images, fold_table(run)))
         write_run_report(run.folder)
     return fold_table(run, folds)

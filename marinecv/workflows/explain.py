@@ -26,7 +26,7 @@ from marinecv.models.outputs import with_probabilities
 from marinecv.report.explain_page import MEASURE_NAMES, save_overlay, write_explanation
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
-from marinecv.workflows.run_images import boxes_of, chosen_images, moved_images
+from marinecv.workflows.run_images import boxes_of, check_images, chosen_images, moved_images
 from marinecv.workflows.sources import Data, Paths, find_images, open_classifier
 
 CASES_A_CLASS = 3
@@ -63,6 +63,7 @@ def explain(
     layer: str | None = None,
     data: Data = None,
     limit: int | None = None,
+    accept_changes: bool = False,
     seed: int = 0,
     log: Log | None = print,
 ) -> Explanation:
@@ -81,6 +82,7 @@ def explain(
         layer: name of the layer whose maps are weighed, for the first three methods; None takes the final convolution.
         data: the data set where the images of the run are now, as in `train`; None takes the recorded paths.
         limit: at most so many images of your own, or of the split, whose `localization` is then not saved in the run.
+        accept_changes: explain images of the run that have changed since its training; the run and its page say so.
         seed: of everything random.
         log: called with each line of text; None prints nothing.
     Returns:
@@ -94,7 +96,8 @@ def explain(
         cases = user_examples(run, images, data, limit, seed)
     else:
         catalog, boxes = (usable(run.catalog), boxes_of(run, log)) if data is None else moved_images(run, data, log)
-        rows = chosen_images(catalog, [split], limit, seed, log)
+        rows, moved = chosen_images(catalog, [split], limit, seed, log), None if data is None else catalog
+        check_images(run, f"explanation of {split}", rows, log, accept=accept_changes, moved=moved)
         if boxes is not None and not boxes["image_id"].isin(rows["image_id"]).any():
             boxes = None
         if boxes is None and method == "gradcam":

@@ -12,6 +12,7 @@ from marinecv.export.parity import check_export
 from marinecv.export.table import export_folders, exports_text, read_exports
 from marinecv.report.page import write_run_report
 from marinecv.runs import Run
+from marinecv.workflows.run_images import check_images
 from marinecv.workflows.sources import open_classifier
 
 
@@ -21,6 +22,7 @@ def export(
     quantize: str | Sequence[str] = "none",
     *,
     margin: float = MARGIN,
+    accept_changes: bool = False,
     log: Log | None = print,
 ) -> pd.DataFrame:
     """Export the model of a run to LiteRT, TensorFlow SavedModel or ONNX, into `exports` of its folder.
@@ -35,17 +37,20 @@ def export(
         format: `"litert"`, `"savedmodel"` or `"onnx"`.
         quantize: one or several, for `"litert"`: `"none"`, `"float16"`, `"int8-dynamic"` or `"int8-full"`.
         margin: how far the validation accuracy may fall below the run's, 0 to 1.
+        accept_changes: check parity on images that have changed since the training; the run and its page say so.
         log: called with each line of text; None prints nothing.
     Returns:
         DataFrame, a row an export of the run.
     Raises:
-        ValueError: the run or format is unsuitable, a package is missing, or an export loses more than `margin`; it is
-            not written, and of several the others are.
+        ValueError: the run or format is unsuitable, a package is missing, images have changed, or an export loses more
+            than `margin`; it is not written, and of several the others are.
     """
     log, run = log or silent, open_classifier(run)
     kinds = list(dict.fromkeys([quantize] if isinstance(quantize, str) else quantize))
     for kind in kinds:
         check_format(format, kind)
+    validation = run.catalog.query("split == 'validation'")
+    check_images(run, f"parity check of {format}", validation, log, accept=accept_changes)
     run.note(f"validation evaluation: export to {format}")
     refused = []
     with silence():  # the converter prints remarks

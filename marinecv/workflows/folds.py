@@ -17,13 +17,14 @@ from marinecv.runs import Run
 from marinecv.training.recipe import Recipe
 from marinecv.workflows.folders import resumable
 from marinecv.workflows.leakage import folds_folder, note_relatives, related, save_leakage_scores
+from marinecv.workflows.run_images import check_unfinished
 from marinecv.workflows.train_runs import finish_experiment
 
 NO_CAMERA = "no camera is known, so no fold uses it"
 MAX_CAMERA_FOLDS = 10  # with more cameras several share a fold
 
 
-def grouped_folds(run: Run, folds: int, log: Log, fold_by: str = "group") -> Experiment:
+def grouped_folds(run: Run, folds: int, log: Log, fold_by: str = "group", accept_changes: bool = False) -> Experiment:
     """Train a run's recipe in folds that keep related images, or cameras, together, below the run; they stay."""
     recipe, folder = Recipe.of(run), folds_folder(run, folds, fold_by)
     if not run.finished:
@@ -37,6 +38,7 @@ def grouped_folds(run: Run, folds: int, log: Log, fold_by: str = "group") -> Exp
         if not is_experiment(folder):
             shutil.rmtree(folder, ignore_errors=True)  # stopped before anything was trained
             _begin_folds(run, recipe, folder, folds, log, fold_by)
+        check_unfinished(Experiment(folder), log, accept_changes)
         finish_experiment(Experiment(folder), log)
         if (run.catalog["split"] == "test").any():
             run.note("test evaluation: in folds")

@@ -22,7 +22,7 @@ from marinecv.recipes.butterflies import DENOISE
 from marinecv.report.latent_page import write_latent_report
 from marinecv.runs import Run
 from marinecv.schema import did_you_mean
-from marinecv.workflows.run_images import chosen_images, moved_images, readable_images
+from marinecv.workflows.run_images import check_images, chosen_images, moved_images, readable_images
 from marinecv.workflows.sources import Data, open_run
 
 NOISE = {"salt": DENOISE.model.salt, "pepper": DENOISE.model.pepper}
@@ -65,6 +65,7 @@ def latent(
     noise: bool = False,
     data: Data = None,
     limit: int | None = None,
+    accept_changes: bool = False,
     seed: int = 0,
     log: Log | None = print,
 ) -> LatentSpace:
@@ -83,17 +84,19 @@ def latent(
         noise: add salt-and-pepper noise first, to a tenth of the pixels each; the page is in `latent-noisy`.
         data: the data set where the images of the run are now, as in `train`; None takes the recorded paths.
         limit: at most so many images a split, stratified.
+        accept_changes: take images of the run that have changed since its training; the run and its page say so.
         seed: of everything random.
         log: called with each line of text; None prints nothing.
     Returns:
         The embedding space.
     Raises:
-        ValueError: the model takes more than an image, an image does not exist, or the images are too few.
+        ValueError: the model takes more than an image, an image does not exist, or the images are too few or changed.
     """
     log, run = log or silent, open_run(run)
     splits = [splits] if isinstance(splits, str) else list(dict.fromkeys(splits))
     catalog = usable(run.catalog) if data is None else moved_images(run, data, log)[0]
-    catalog = chosen_images(catalog, splits, limit, seed, log)
+    moved, catalog = None if data is None else catalog, chosen_images(catalog, splits, limit, seed, log)
+    check_images(run, "embedding space", catalog, log, accept=accept_changes, moved=moved)
     encoder = run.path("encoder.keras")
     model = load_model(encoder) if encoder.is_file() else run.load_model()
     pixels, catalog = readable_images(catalog, run.spec, log)

@@ -1,12 +1,11 @@
 """Predict files with a trained run: one row a file, in memory or in a CSV that is written chunk by chunk."""
 
-import hashlib
 import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, nullcontext
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +16,7 @@ import pandas as pd
 from marinecv.console import Log, import_tensorflow, silent
 from marinecv.data.crops import MIN_CONFIDENCE
 from marinecv.data.places import with_places
-from marinecv.data.shards.records import photo_and_box
+from marinecv.data.stamps import files_hash
 from marinecv.data.user_tables import usable
 from marinecv.data.writers import write_csv
 from marinecv.evaluation.calibration import temperature_sentence
@@ -25,6 +24,7 @@ from marinecv.evaluation.selective import review_sentence
 from marinecv.evaluation.unknown import UNKNOWN, thresholds_of
 from marinecv.files.atomic import whole_file, write_text
 from marinecv.files.csv_tables import BOM, read_table, table_text
+from marinecv.files.hashes import sha256
 from marinecv.progress import is_interactive, progress_bar
 from marinecv.run_records import Calibration
 from marinecv.runs import Run, next_folder
@@ -273,15 +273,8 @@ def calibration_of(run: Run, log: Log) -> Calibration | None:
 
 def key_of(run: Run, files: list[Path], *answers: object) -> str:
     """Return a hash of model, calibration, answers and the state of the files: only equal calls share parts."""
-    digest = hashlib.sha256(run.path("model.keras").read_bytes())
-    calibration = run.path("calibration.json")
-    digest.update((calibration.read_bytes() if calibration.is_file() else b"") + f"\0{answers}\n".encode())
-    for file in files:
-        with suppress(OSError):  # a dead link or a closed folder: a row in any case
-            state = os.stat(photo_and_box(file)[0])
-            digest.update(f"{state.st_mtime_ns}\0{state.st_size}".encode())
-        digest.update(f"\0{file}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()[:8]
+    hashes = [sha256(path) for name in ("model.keras", "calibration.json") if (path := run.path(name)).is_file()]
+    return files_hash(map(str, files), (hashes, answers))[:8]
 
 
 def texts_in_turn(chunks: dict[int, list[Path]], read: Callable, text_of: Callable) -> Iterator[tuple[int, str]]:

@@ -16,6 +16,7 @@ from marinecv.workflows.learning_curve import LearningCurve, finish_curve
 from marinecv.workflows.reproduce import Reproduction, finish_reproduction
 from marinecv.workflows.results import write_curve
 from marinecv.workflows.run import Experiment, Run
+from marinecv.workflows.run_images import check_unfinished
 from marinecv.workflows.search import Search, finish_search
 from marinecv.workflows.train_runs import finish, finish_experiment, follow_process_0, join_processes
 
@@ -32,6 +33,7 @@ def resume(
     workers: str | None = None,
     goal: float | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    accept_changes: bool = False,
     log: Log | None = print,
 ) -> Run | Experiment | Search:
     """Resume a stopped run, experiment or search and return it; of a finished one write the page again.
@@ -46,8 +48,9 @@ def resume(
         track, distribute, callbacks, log: see `mcv.train`.
         workers: of a search, see `mcv.search`.
         goal: of a learning curve, another one.
+        accept_changes: go on with images that have changed since the training began; run, page and metrics say so.
     Raises:
-        ValueError: the folder is none of these, it cannot take an argument, or its model was trained elsewhere.
+        ValueError: the folder is none of these, its images have changed, or it cannot take an argument.
     """
     log, unfinished = log or silent, open_work(Path(folder))
     options = {"track": track, "distribute": distribute, "workers": workers, "goal": goal, "callbacks": callbacks}
@@ -63,6 +66,7 @@ def resume(
         return Run(follow_process_0(folder, log).folder)
     log(device_sentence())  # not before: processes meet before anything is computed
     with nullcontext() if is_search else resumable(unfinished.folder):  # several processes may work on a search
+        check_unfinished(unfinished, log, accept_changes)
         work(unfinished, log, **options)
     return unfinished
 

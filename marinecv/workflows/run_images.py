@@ -7,23 +7,30 @@ import numpy as np
 import pandas as pd
 
 from marinecv.audit.pairs import find_pairs
-from marinecv.console import Log
+from marinecv.console import Log, silent
 from marinecv.data.accounting import reading_lines
-from marinecv.data.catalog import read_images_and_boxes
+from marinecv.data.catalog import read_catalog, read_images_and_boxes
 from marinecv.data.find_data import find_data
 from marinecv.data.groups import first_level
 from marinecv.data.manifests import Manifest
 from marinecv.data.photos import is_of_crops, photos_of
 from marinecv.data.splits.split_catalog import is_grouped, split_catalog
+from marinecv.data.stamps import compare_images, stamp_images
 from marinecv.data.user_tables import is_usable, usable
+from marinecv.experiments import Experiment
+from marinecv.files.csv_tables import write_table
 from marinecv.inputs.pixel_cache import load_pixels
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.streamed_pixels import Stream
-from marinecv.runs import Run
+from marinecv.runs import ACCEPTED, IMAGES, RESUMED, Run
+from marinecv.search.folder import Search
 from marinecv.training.recipe import DataConfig
 from marinecv.workflows.crops import cropped
 from marinecv.workflows.prepare import limit_images
-from marinecv.workflows.sources import Data, Source, names_data_set, source_of
+from marinecv.workflows.sources import CATALOG, Data, Source, names_data_set, source_of
+
+NAMED = 5  # images of each kind of change
+FIX = "Bring back those of the training, or train again; accept_changes=True takes them as they are and records it."
 
 
 def chosen_images(catalog: pd.DataFrame, splits: Iterable[str], limit: int | None, seed: int, log: Log) -> pd.DataFrame:
@@ -62,6 +69,60 @@ def moved_images(run: Run, data: Data, log: Log) -> tuple[pd.DataFrame, pd.DataF
     if is_of_crops(catalog):
         path += ("#" + catalog["box"]).where(catalog["box"] != "", "")
     return catalog.assign(path=path), boxes
+
+
+def check_images(
+    run: Run, use: str, rows: pd.DataFrame, log: Log, *, accept: bool = False, moved: pd.DataFrame | None = None
+) -> int:
+    """Log how the images of a run, perhaps `moved`, and their labels differ from those of its training.
+
+    Returns how many images of `rows` have changed; where any has, `accept` records the `use`, else ValueError.
+    """
+    changed, missing = compare_images(run.stamps, run.catalog, moved)
+    relabeled, new = changes_of_data(run, log) if moved is None else ([], [])
+    kinds = {"with other bytes": changed, "without a file": missing, "that are new": new}
+    kinds["with another label, in place of which that of catalog.csv is taken"] = relabeled
+    named = {kind: ", ".join(ids[:NAMED]) + " and others" * (len(ids) > NAMED) for kind, ids in kinds.items()}
+    counts = "; ".join(f"{len(ids)} {kind} ({named[kind]})" for kind, ids in kinds.items() if ids)
+    sentence, used = f"Images have changed since the training: {counts}", {*photos_of(rows)["image_id"]} & {*changed}
+    if used and not accept:
+        raise ValueError(f"{sentence}. The {use} would take {len(used)} of them for the same. {FIX}")
+    if used:
+        run.note(f"{ACCEPTED}{len(used)} in the {use}. {sentence}.")
+    if counts:
+        log(f"WARNING: {sentence}.")
+    return len(used)
+
+
+def check_unfinished(work: Run | Experiment | Search, log: Log, accept: bool) -> None:
+    """Check the images of all runs of a folder that are not finished, as `check_images` does."""
+    cells = [work.cell_folder(cell) for cell in work.cells] if isinstance(work, Experiment) else [work.folder]
+    if isinstance(work, Search):  # trials and winner start from its base
+        cells = [work.folder / ("best" if (work.folder / "best" / "metrics.json").is_file() else "base")]
+    for number, run in enumerate(run for run in map(Run, cells) if not run.finished):
+        moved = run.catalog if number else None  # the labels are read once
+        if check_images(run, RESUMED, run.catalog, log, accept=accept, moved=moved):
+            write_table(run.path(IMAGES), stamp_images(run.catalog))
+
+
+def changes_of_data(run: Run, log: Log) -> tuple[list[str], list[str]]:
+    """Return the ids of a run's images that its data label otherwise now, and of the images that are new in there."""
+    known = run.catalog
+    try:
+        choice = DataConfig.of(run)
+        has_own_labels = run.is_external or choice.name == CATALOG or choice.pseudo_labels  # of no file
+        if has_own_labels or (manifest := data_of(run, silent)) is None:
+            return [], []
+        catalog = read_catalog(manifest, choice.label_rule, choice.images_without_boxes)
+        now = usable(cropped(catalog, manifest, choice, silent)).set_index("image_id")
+    except (OSError, ValueError) as error:
+        log(f"WARNING: The labels of these images cannot be read now: {error}")
+        return [], []
+    before = usable(known).set_index("image_id")
+    shared = before.index.intersection(now.index)
+    labels = [table["class_name"] + table.get("box", "") for table in (before.loc[shared], now.loc[shared])]
+    new = [] if choice.limit else sorted(set(catalog["image_id"]) - set(photos_of(known)["image_id"]))
+    return list(shared[labels[0] != labels[1]]), new
 
 
 def data_of(run: Run, log: Log) -> Manifest | None:

@@ -34,7 +34,7 @@ from marinecv.inputs.pixel_cache import load_pixels, rows_of
 from marinecv.inputs.synthesize import contact_sheet, synthesize
 from marinecv.inputs.to_rgb import find_white
 from marinecv.report.page import write_experiment_report, write_run_report
-from marinecv.runs import Run, fresh_folder, is_begun
+from marinecv.runs import ACCEPTED, RESUMED, Run, fresh_folder, is_begun
 from marinecv.training.choice_table import add_choices
 from marinecv.training.distribution import distributed, join, leave, wait_for_all
 from marinecv.training.fit import fit_autoencoder, fit_recipe, load_run
@@ -120,6 +120,9 @@ def score(run: Run, recipe: Recipe, followers: list, log: Log, distribute: str |
     metrics = score_split(run, recipe, model, rows.iloc[scored_rows], rows_of(pixels, scored_rows), log)
     if "test" in metrics:
         run.note("test evaluation: the end of the training")
+    for line in [line for line in run.accepted_changes if RESUMED in line][-1:]:
+        changed = {"changed_images": int(line.removeprefix(ACCEPTED).split()[0])}
+        metrics = {split: of_split | changed for split, of_split in metrics.items()}
     write_json(run.path("metrics.json"), metrics)
     run.path("checkpoint.npz").unlink(missing_ok=True)
 

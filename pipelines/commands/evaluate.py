@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fold_by = "what a fold keeps whole (default: group); camera: scores on cameras that training never saw"
     parser.add_argument("--fold-by", choices=choices.FOLD_BY, default="group", help=fold_by)
     gap = "also accuracy by event: images of one camera with pauses of at most GAP, as 30m"
+    options.add(parser, "--accept-changes")
     parser.add_argument("--event-gap", metavar="GAP", help=gap)
 
 
@@ -26,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     run, data = opened.run_and_data(args)
     mcv = options.library()
     names = ("folds", "fold_by", "limit", "split_by", "frame_order", "label_rule", "images_without_boxes")
-    names += ("event_gap", "batch_size", "seed", "crops", "boxes", "min_confidence")
+    names += ("event_gap", "batch_size", "seed", "accept_changes", "crops", "boxes", "min_confidence")
     how = {name: getattr(args, name) for name in names}
     options.print_line(str(mcv.evaluate(run, args.split, data, folder=args.output_dir, log=options.print_line, **how)))
     if args.output_dir:

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("images", nargs="*", type=Path, metavar="IMAGES", help="your files or folders, directly after RUN")
     flag("--method", choices=HEAT_METHODS, default=HEAT_METHODS[0], help="(default: %(default)s)")
     flag("--layer", metavar="NAME", help="layer of the feature maps (default: the last convolution)")
-    options.add(parser, "--split", *options.DATA, *options.SUBSET)
+    options.add(parser, "--split", *options.DATA, *options.SUBSET, "--accept-changes")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
     run, data = opened.run_and_data(args)
     mcv = options.library()
-    how = {"split": args.split, "layer": args.layer, "data": data, "limit": args.limit, "seed": args.seed}
-    explanation = mcv.explain(run, args.images, args.method, log=options.print_line, **how)
+    how = {name: getattr(args, name) for name in ("split", "layer", "limit", "seed", "accept_changes")}
+    explanation = mcv.explain(run, args.images, args.method, data=data, log=options.print_line, **how)
     print(explanation)
     return 0 if is_usable(explanation.cases).any() else 1

@@ -16,18 +16,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--format", choices=tuple(FILES), help="litert: phones and small boards; savedmodel: servers; onnx")
     flag("--quantize", nargs="+", choices=QUANTIZATIONS, help="quantization of litert, one or more (default: none)")
     flag("--margin", type=options.fraction, metavar="X", help="accepted loss of validation accuracy (default: 0.02)")
+    options.add(parser, "--accept-changes")
     flag("--check", action="store_true", help="repeat the export parity check of all exports")
 
 
 def run(args: argparse.Namespace) -> int:
     from marinecv.workflows.sources import open_classifier
 
-    options.refuse_with(args, "check", ("format", "quantize", "margin"))
+    options.refuse_with(args, "check", ("format", "quantize", "margin", "accept_changes"))
     trained = open_classifier(args.run)
     if not (args.check or args.format):
         raise ValueError(f"Expected --format, one of {', '.join(FILES)}, or --check.")
     given = {"quantize": args.quantize, "margin": args.margin}
     given = {name: value for name, value in given.items() if value is not None}
+    given["accept_changes"] = args.accept_changes
     if not args.check:
         for kind in args.quantize or ["none"]:
             check_format(args.format, kind)

@@ -30,7 +30,8 @@ def run(args: argparse.Namespace) -> int:
 
     from .. import opened
 
-    options.refuse_with(args, "recipe", ("grid", "backbone"))
+    options.refuse_with(args, "recipe", ("grid", "backbone", "minutes"))
+    options.refuse_with(args, "grid", ("minutes",))
     options.refuse_with(args, "distribute", ("cache_features",))
     patiences, source = PATIENCES if args.grid else (BEST_PATIENCE,), opened.source(args)
     rows = [row(name, patience) for name in args.backbone or ["mobilenetv3large"] for patience in patiences]

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--clusters", type=options.several, metavar="K", help="clusters of K-means (default: number of classes)")
     flag("--neighbors", nargs="+", metavar="IMAGE_ID", help="images to show with their neighbors (default: random)")
     flag("--noise", action="store_true", help="add salt-and-pepper noise to 20%% of the pixels; writes latent-noisy")
-    options.add(parser, *options.DATA, *options.SUBSET)
+    options.add(parser, *options.DATA, *options.SUBSET, "--accept-changes")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,6 +24,6 @@ def run(args: argparse.Namespace) -> int:
 
     run, data = opened.run_and_data(args)
     mcv = options.library()
-    how = {name: getattr(args, name) for name in ("clusters", "noise", "limit", "seed")}
+    how = {name: getattr(args, name) for name in ("clusters", "noise", "limit", "seed", "accept_changes")}
     print(mcv.latent(run, args.split, neighbors=args.neighbors, data=data, log=options.print_line, **how))
     return 0

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(parser, "--resume", metavar="CURVE", help="continue a stopped curve")
     options.add(parser, "--epochs", help="at most N epochs (not for heads, if other networks are trained too)")
     options.add(parser, "--image-size", help="side of the input")
-    options.add(parser, "--batch-size", "--set", "--track")
+    options.add(parser, "--batch-size", "--set", "--track", "--accept-changes")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     mcv = options.library()
     how = {"goal": args.goal, "track": args.track, "log": options.print_line}
     if args.resume:
-        mcv.resume(args.resume, **how)
+        mcv.resume(args.resume, accept_changes=args.accept_changes, **how)
         return 0
     how |= {"encoder": args.encoder, "encoder_data": args.encoder_data or "train", "folder": args.output_dir}
     how |= {"fractions": args.label_fractions or LABEL_FRACTIONS, "seeds": args.seeds or 3}

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(reproduce, "--epochs", help="at most N epochs: a shortened run")
     options.add(reproduce, "--limit", help="at most N images a split: a shortened run")
     options.add(reproduce, "--image-size", help="side of the input")
-    options.add(reproduce, *options.DATA)
+    options.add(reproduce, *options.DATA, "--accept-changes")
     options.add_output(reproduce, "the experiment")
 
 
@@ -169,7 +169,7 @@ def reproduce(args: argparse.Namespace) -> int:
     options.one_size(args)
     mcv = options.library()
     if args.resume:
-        done = mcv.resume(args.resume, log=options.print_line)
+        done = mcv.resume(args.resume, accept_changes=args.accept_changes, log=options.print_line)
     else:
         how = {"seeds": args.seeds, "folds": args.folds, "recipes": args.recipes, "quick": args.quick}
         how |= {"data": opened.source(args) if args.data else args.data_dir, "folder": args.output_dir}

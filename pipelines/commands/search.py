@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(parser, *options.SUBSET, *options.LABELS)
     options.add(parser, "--epochs", help="at most N epochs a trial")
     options.add(parser, "--image-size", help="side of the input")
-    options.add(parser, "--set", "--track", "--workers")
+    options.add(parser, "--set", "--track", "--workers", "--accept-changes")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     mcv = options.library()
     how = {"track": args.track, "workers": args.workers, "log": options.print_line}
     if args.resume:
-        mcv.resume(args.resume, **how)
+        mcv.resume(args.resume, accept_changes=args.accept_changes, **how)
         return 0
     how |= {"engine": args.engine, "algorithm": args.algorithm, "folder": args.output_dir}
     how |= {"trials": args.trials} if args.trials else {}

@@ -13,7 +13,7 @@ EXAMPLE = "train my_photos"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="?", metavar="PATH", help="folder or .zip of images, or a known data set")
-    options.add(parser, "--minutes", "--backbone", "--input-range", "--resume")
+    options.add(parser, "--minutes", "--backbone", "--input-range", "--resume", "--accept-changes")
     options.add(parser, "--recipe", help="recipe by name (`recipes`), or its .toml or .json file")
     options.add(parser, "--set", "--epochs")
     options.add(parser, "--folds", help="K-fold cross-validation")
@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
         return options.print_backbones()
     from .. import opened
 
+    options.refuse_with(args, "recipe", ("minutes",))
     if not (args.resume or args.images):
         raise ValueError("Name the folder of your images: train my_photos.")
     return opened.train(args, [args.recipe], getattr(args, "source", None), "train", "Training")

@@ -73,10 +73,14 @@ def file_problem(path: str | Path) -> str:
     return f"{size:,} bytes are more than the {MAX_BYTES:,} that an image may have" if size > MAX_BYTES else ""
 
 
-def byte_size(path: str | Path) -> int:
-    """Return the number of bytes that `read_bytes` gives."""
+def file_state(path: str | Path) -> tuple[int, int, str] | None:
+    """Return size in bytes, modification time in ns and "" of a file, else None; of a record size, -1, CRC-32."""
     path, record = _record_of(path)
-    return int(record[3]) if record else os.path.getsize(path)
+    try:
+        state = None if record else os.stat(path)
+    except (OSError, ValueError):  # ValueError of a name with a NUL
+        return None
+    return (state.st_size, state.st_mtime_ns, "") if state else (int(record[3]), -1, record[4])
 
 
 def read_bytes(path: str | Path) -> bytes:

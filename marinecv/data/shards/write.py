@@ -1,7 +1,6 @@
 """Write a pack: the image files of a data set, byte for byte, as TFRecord shards, with an index for a quick start."""
 
 import hashlib
-import os
 import shutil
 import struct
 import zlib
@@ -18,7 +17,8 @@ from marinecv.data.boxes import clean_boxes
 from marinecv.data.catalog import read_layout, source_layout
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import reader_of, shards
-from marinecv.data.shards.records import FRAME, HINT, byte_size, is_record
+from marinecv.data.shards.records import FRAME, HINT, file_state
+from marinecv.data.stamps import files_hash
 from marinecv.data.user_tables import is_usable
 from marinecv.files.atomic import whole_file, write_json
 from marinecv.files.hashes import sha256
@@ -73,10 +73,10 @@ def pack(
 def _sizes_and_hash(images: pd.DataFrame, boxes: pd.DataFrame, shard_bytes: int) -> tuple[np.ndarray, str]:
     """Return the bytes of each image, -1 for one with a problem, and a hash of all that the pack is made of."""
     good = is_usable(images)
-    sizes = np.array([byte_size(path) if fine else -1 for path, fine in zip(images["path"], good, strict=True)], int)
-    digest = hashlib.sha256(f"{shards.VERSION}\0{shard_bytes}".encode() + sizes.tobytes())
-    for path in images["path"][good & ~images["path"].map(is_record)]:  # the path of a record has a checksum
-        digest.update(os.stat(path).st_mtime_ns.to_bytes(8, "little", signed=True))
+    sizes = np.array(
+        [file_state(path)[0] if fine else -1 for path, fine in zip(images["path"], good, strict=True)], int
+    )
+    digest = hashlib.sha256(files_hash(images["path"][good], (shards.VERSION, shard_bytes)).encode())
     for table in (images, boxes.astype(str)):
         digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
     return sizes, digest.hexdigest()
