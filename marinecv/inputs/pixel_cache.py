@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from marinecv.console import Log
 from marinecv.data.cache_dir import cache_path, make_room
-from marinecv.data.images import ABSENT_FILE, read_header
+from marinecv.data.images import read_header
 from marinecv.data.shards.records import file_problem, is_record, photo_and_box
 from marinecv.data.user_tables import as_table, is_usable, usable
 from marinecv.files.atomic import temporary_name
@@ -162,7 +162,7 @@ def read_pixels(paths: Iterable[str], spec: ImageSpec) -> tuple[np.ndarray, dict
     paths = list(paths)
     pixels = np.empty((len(paths), *spec.shape), np.uint8)
     problems = enumerate(read_header(Path(path))[2] for path in paths)
-    refused = {index: "there is no such file" if why == ABSENT_FILE else why for index, why in problems if why}
+    refused = {index: why for index, why in problems if why}
     return pixels, _decode_into(pixels, paths, spec, None, refused)
 
 
