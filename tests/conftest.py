@@ -277,6 +277,25 @@ def tank_zip(roboflow_folder, tmp_path) -> Path:
 
 
 @pytest.fixture
+def camtrap_files(tmp_path) -> tuple[Path, Path]:
+    """Files that Camtrap DP needs beside predictions: deployments of cam1 and cam2 in April 2025, and a project."""
+    deployments, project = tmp_path / "deployments.csv", tmp_path / "project.toml"
+    deployments.write_text(
+        "deploymentID,cameraID,latitude,longitude,deploymentStart,deploymentEnd,note\n"
+        "d1,cam1,46.2044,-7.1012,2025-04-01,2025-04-30T09:30:00,x\n"
+        "d2,cam2,46.2144,-7.1012,2025-04-01T10:00:00+01:00,2025-04-30,y\n"
+    )
+    project.write_text(
+        'name = "ridge-2025"\ntitle = "Ridge"\nsamplingDesign = "targeted"\ncaptureMethod = ["activityDetection"]\n'
+        "individualAnimals = false\nfilePublic = false\n"
+        'contributors = [{title = "R. Sole", role = "contact"}]\n'
+        'licenses = [{name = "CC0-1.0", scope = "data"}, {name = "CC-BY-4.0", scope = "media"}]\n'
+        '[scientificNames]\nbadger = "Meles meles"\n'
+    )
+    return deployments, project
+
+
+@pytest.fixture
 def tank(tmp_path, roboflow_folder, tank_zip, server):
     """The manifest of the tank, with hashes in YOLO's paths and counts; `server` serves its zip."""
     from marinecv.data.manifests import load_manifest

@@ -270,7 +270,7 @@ def test_predict_writes_a_row_a_crop_and_a_row_a_photograph(run_of_crops, shared
     rows, photos = (pd.read_csv(path, keep_default_na=False) for path in (out, tmp_path / "photo_out.csv"))
     assert [path.rpartition("/")[2] for path in rows["path"]] == [names[0], names[1], *[names[2]] * 3]
     assert [path.rpartition("/")[2] for path in photos["path"]] == names and photos["crops"].tolist() == [0, 0, 3]
-    assert rows["problem"].tolist() == ["no box", "the detections do not name it", "", "", ""]
+    assert rows["problem"].tolist() == ["no box", "no annotation names it", "", "", ""]
     assert rows["predicted_class"].tolist()[:2] == photos["predicted_class"].tolist()[:2] == ["empty", ""]
     assert rows["box"][2] == rows["box"][4] != rows["box"][3]  # two boxes of the same pixels
     pixels = [f"{rows['path'][row]}#{rows['box'][row]}" for row in (2, 3, 4)]

@@ -7,8 +7,9 @@ from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import class_names_of, read_boxes, read_catalog
 from marinecv.data.download.fetch import verify
 from marinecv.data.find_data import find_data
+from marinecv.data.images import ABSENT_FILE
 from marinecv.data.manifests import Manifest, load_manifest, manifest_of_folder
-from marinecv.data.readers.cub import NO_FILE, UNNAMED, absent_classes, cub_images
+from marinecv.data.readers.cub import UNNAMED, absent_classes, cub_images
 
 REST = "2 1 2 3 4\n3 1 2 3 4\n4 1 2 3 4\n5 1 2 3 4\n"  # of the boxes
 
@@ -53,7 +54,7 @@ def test_classes_without_any_image_are_left_out_and_counted(birds):
 def test_an_absent_image_and_one_that_no_table_names_are_rows_that_say_so(birds):
     (birds.root / "images" / "001.Zebra_Finch" / "a.jpg").rename(birds.root / "images" / "002.Auk" / "other.jpg")
     problems = read_catalog(birds).set_index("image_id")["problem"]
-    assert problems["images/001.Zebra_Finch/a.jpg"] == NO_FILE
+    assert problems["images/001.Zebra_Finch/a.jpg"] == ABSENT_FILE
     assert problems["images/002.Auk/other.jpg"] == UNNAMED
     assert (problems == "").sum() == 2
     for path in (birds.root / "images").rglob("*.jpg"):

@@ -123,7 +123,7 @@ def test_an_image_is_found_by_subset_and_name(tmp_path, named, image, split):
     write(tmp_path / "annotations.xml", {named: FOX})
     catalog, _, said = read(tmp_path)
     assert catalog.loc[image, ["class_name", "split", "problem"]].tolist() == ["fox", split, ""]
-    assert set(catalog["problem"].drop(image)) == {"no <image> of CVAT names it"}
+    assert set(catalog["problem"].drop(image)) == {"no annotation names it"}
     assert ("Subsets that are no split: north." in said) == ("north" in named)
 
 

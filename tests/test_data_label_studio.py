@@ -195,7 +195,7 @@ def test_tasks_of_completions_are_read_and_an_image_within_the_json_is_none(tmp_
     problems = read(tmp_path)[0].set_index("image_id")["problem"].to_dict()
     assert problems.pop("images/a.jpg") == "" and sorted(problems.values()) == [
         "names no file",
-        "no task of Label Studio names it",
+        "no annotation names it",
     ]
 
 

@@ -1,6 +1,5 @@
 """Manifests: bundled and users' TOML, layouts found in folders and archives."""
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -121,24 +120,6 @@ def test_what_cannot_be_found_is_said_with_what_was_looked_for(tmp_path):
         write(tmp_path / split / "crab" / "a.jpg")
     with pytest.raises(ValueError, match="Both val/ and valid/ of .* the validation split"):
         manifest_of_folder(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("files", "kind"),
-    [
-        (["train2017/a.jpg", "val2017/b.jpg", "annotations/instances_train2017.json"], "COCO"),
-        (["train/a.jpg", "train/_annotations.coco.json"], "COCO"),
-        (["JPEGImages/a.jpg", "boxes/a.xml", "SegmentationClass/a.png"], "Pascal VOC"),
-        (["train/a.jpg", "train/a.json"], None),
-    ],
-)
-def test_coco_and_pascal_voc_in_a_place_that_is_not_read_are_named_in_the_refusal(tmp_path, files, kind):
-    for name in files:
-        coco = json.dumps({"info": {}, "images": [], "annotations": []})
-        write(tmp_path / name, "<annotation></annotation>" if name.endswith("xml") else coco if kind else "{}")
-    with pytest.raises(ValueError, match="No known layout") as error:
-        manifest_of_folder(tmp_path)
-    assert (f"this looks like {kind} (" in str(error.value)) == bool(kind)
 
 
 @pytest.mark.parametrize("place", ["images", "Images/", "JPEGImages", "labels", "train", "train/Images"])

@@ -82,7 +82,7 @@ def test_the_class_of_an_image(tmp_path, image, class_name, problem):
     row = catalog.loc["S1/a.jpg"]
     assert [*row[["class_name", "group", "taken_at"]]] == [class_name, "S1", "2024-02-03T21:14:09"]
     assert (catalog.loc["S1/a.jpg":"S1/a.jpg", "problem"].str.fullmatch(f"(?s){problem}.*" if problem else "")).all()
-    assert catalog.loc[["S2/c.jpg", "S2/v.MP4"], "problem"].tolist() == ["the detections do not name it", VIDEO]
+    assert catalog.loc[["S2/c.jpg", "S2/v.MP4"], "problem"].tolist() == ["no annotation names it", VIDEO]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_all_boxes_are_read_for_another_layout(tmp_path):
     assert boxes["category"].tolist() == ["animal", "person", "animal", ""]
     assert boxes["confidence"].tolist()[:3] == [0.05, 0.7, 0.9] and boxes["confidence"].isna().sum() == 1
     assert boxes[CORNERS].iloc[0].tolist() == [16, 24, 32, 48] and boxes[CORNERS].iloc[3].isna().all()
-    assert boxes["problem"].tolist() == ["", "", "", "the detections do not name it"]
+    assert boxes["problem"].tolist() == ["", "", "", "no annotation names it"]
     images = [{"file": name, "detections": []} for name in ("cat/a.jpg", "fox/b.jpg")]
     empty = read_detections(write(tmp_path / "none.json", images), manifest.root)
     assert [*empty] == [*boxes] and empty.empty

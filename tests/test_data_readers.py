@@ -227,7 +227,7 @@ def test_labels_csv_names_classes_splits_and_groups_and_says_what_it_does_not_na
         "gone.jpg": ["crab", "test", ""],
     }
     problems = catalog["problem"][catalog["problem"] != ""].to_dict()
-    assert problems.keys() == {"camera 1/a.jpg", "gone.jpg"} and "no class" in problems["camera 1/a.jpg"]
+    assert problems.keys() == {"camera 1/a.jpg", "gone.jpg"} and problems["camera 1/a.jpg"] == "no annotation names it"
     (tmp_path / "labels.csv").write_text("file,class,split\na.jpg,eel,val\ncamera 2/a.jpg,eel,eval\n")
     assert catalog_of(tmp_path)["split"]["camera 2/a.jpg"] == "test"  # as a folder eval/ beside val/ is
 

@@ -80,7 +80,9 @@ def test_tables_with_usual_names_of_columns_are_read(tmp_path, name):
     catalog = catalog_of(folder_of(tmp_path, text, images=images))
     assert catalog["class_name"].to_dict() == classes
     unlabeled = set(catalog["problem"][catalog["class_name"] == ""])
-    assert unlabeled <= {"no class in data.csv"} and set(catalog["problem"]) <= unlabeled | {""}
+    assert unlabeled <= {"no class in data.csv", "no annotation names it"} and set(catalog["problem"]) <= unlabeled | {
+        ""
+    }
     if name == "timelapse":
         assert catalog["group"]["Ridge/Cam2/I.JPG"] == "Ridge"
         assert catalog.loc[["Ridge/Cam2/I.JPG", "I.JPG"], "taken_at"].tolist() == [
@@ -305,7 +307,7 @@ JAY = "filename, jay, magpie, none\n"
         ("a.jpg, 0, 1, 0\nb.jpg, 1, 2, 0\n", ["magpie", ""], ["", "bad row 'b.jpg, 1, 2, 0': expected 0 or 1"]),
         ("a.jpg, 0, 1, 0\nb.jpg, 1\n", ["magpie", ""], ["", "bad row"]),
         ("a.jpg, 0, 1, 0\nb.jpg, 1, 0, 0, 0\n", ["magpie", ""], ["", "bad row"]),
-        ("a.jpg, 0, 1, 0\n", ["magpie", ""], ["", "no row of a _classes.csv names it"]),
+        ("a.jpg, 0, 1, 0\n", ["magpie", ""], ["", "no annotation names it"]),
     ],
 )
 def test_a_row_of_classes_csv_is_of_one_class_or_a_problem(tmp_path, rows, classes, problems):

@@ -277,7 +277,7 @@ class TestCatalogOf:
         catalog = mcv.catalog_of([*files, files[0].with_name("gone.png")], ["eel", "ray", None, *["eel"] * 4])
         found = catalog["problem"].tolist()
         assert found[0] == "" and found[1].startswith("cannot be read") and found[2] == "no class"
-        assert found[3:6] == [""] * 3 and found[6] == "there is no such file"
+        assert found[3:6] == [""] * 3 and found[6] == "the file is absent"
         assert (mcv.catalog_of(files)["class_name"] == "").all() and len(usable(mcv.catalog_of(files))) == 5
         assert mcv.catalog_of(pd.DataFrame({"path": files, "problem": ["blurred"] + [None] * 5})).loc[0, "problem"]
 

@@ -72,7 +72,7 @@ def test_an_xml_file_finds_its_image_and_split(tmp_path, xml, filename, image, s
     write(tmp_path / xml, filename=filename)
     catalog = catalog_of(tmp_path)
     assert catalog.loc[image, ["class_name", "split", "problem"]].tolist() == ["red fox", split, ""]
-    assert catalog["problem"].tolist().count("no XML file is of it") == len(catalog) - 1 == 1
+    assert catalog["problem"].tolist().count("no annotation names it") == len(catalog) - 1 == 1
     assert count_files(manifest_of_folder(tmp_path), catalog)[ANNOTATION] == 1
 
 

@@ -21,21 +21,6 @@ from marinecv.files.csv_tables import read_table
 
 NAMES = ("badger", "empty", "person", "Ünknown =1", "e", "f")
 MODEL = "marinecv 0.1.0, run a-1, model 12345678"
-DEPLOYMENTS = """deploymentID,cameraID,latitude,longitude,deploymentStart,deploymentEnd,note
-d1,cam1,46.2044,-7.1012,2025-04-01,2025-04-30T09:30:00,x
-d2,cam2,46.2144,-7.1012,2025-04-01T10:00:00+01:00,2025-04-30,y
-"""
-PROJECT = """name = "ridge-2025"
-title = "Ridge"
-samplingDesign = "targeted"
-captureMethod = ["activityDetection"]
-individualAnimals = false
-filePublic = false
-contributors = [{title = "R. Sole", role = "contact"}]
-licenses = [{name = "CC0-1.0", scope = "data"}, {name = "CC-BY-4.0", scope = "media"}]
-[scientificNames]
-badger = "Meles meles"
-"""
 
 
 @pytest.fixture
@@ -60,10 +45,9 @@ def table(tmp_path):
 
 
 @pytest.fixture
-def metadata(tmp_path):
-    (tmp_path / "deployments.csv").write_text(DEPLOYMENTS)
-    (tmp_path / "project.toml").write_text(PROJECT)
-    return read_metadata(tmp_path / "deployments.csv", "+02:00", tmp_path / "project.toml")
+def metadata(camtrap_files):
+    deployments, project = camtrap_files
+    return read_metadata(deployments, "+02:00", project)
 
 
 def test_no_file_to_pass_on_has_an_absolute_path_and_only_tables_for_people_a_byte_order_mark(

@@ -12,7 +12,8 @@ from marinecv.data.readers import layout_names
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "formats.md"
 BLOCK = re.compile(r"```(\w+) ([^\n]+)\n(.*?)```", re.DOTALL)
-SECTIONS = dict(re.findall(r"\n## ([^\n]+)\n(.*?)(?=\n## |\Z)", PAGE.read_text(encoding="utf-8"), re.DOTALL))
+SECTIONS = re.findall(r"\n## ([^\n]+)\n(.*?)(?=\n## |\Z)", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+SECTIONS = {name: text for name, text in SECTIONS if "read as" in text}
 OTHERS = {"cub", "shards"}  # a published data set's, and what this package packs
 
 

@@ -113,7 +113,7 @@ def test_read_pixels_takes_a_list_and_says_which_could_not_be_read(with_broken, 
     paths = [*with_broken, raw]
     for given in (paths, list(map(str, paths)), pd.Series(paths, index=[4, 4, 1, 0, 7, 2, 3, 5, 6])):
         pixels, reasons = read_pixels(given, SPEC)
-        assert sorted(reasons) == [0, 2, 4, 8] and reasons[4] == "there is no such file" and ".dng" in reasons[8]
+        assert sorted(reasons) == [0, 2, 4, 8] and reasons[4] == "the file is absent" and ".dng" in reasons[8]
         np.testing.assert_array_equal(pixels[[1, 3, 5, 6, 7]], in_memory(files))
     for one in (files[0], str(files[0])):
         with pytest.raises(ValueError, match="Expected a list of paths"):

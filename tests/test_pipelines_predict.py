@@ -27,18 +27,6 @@ from marinecv.workflows.sources import find_images
 from pipelines.cli import main
 
 PLACES = ["camera", "taken_at", "time_source"]
-DEPLOYMENTS = """deploymentID,cameraID,latitude,longitude,deploymentStart,deploymentEnd
-d1,cam1,50.1,7.1,2025-04-01,2025-04-30
-d2,cam2,50.2,7.1,2025-04-01,2025-04-30
-"""
-PROJECT = """name = "ridge-2025"
-title = "Ridge"
-samplingDesign = "targeted"
-captureMethod = ["activityDetection"]
-individualAnimals = false
-filePublic = false
-contributors = [{title = "R. Sole", role = "contact"}]
-"""
 
 
 def rows_of(path):
@@ -342,7 +330,7 @@ def test_a_call_that_is_stopped_while_it_writes_other_files_goes_on(finished_run
 
 
 def test_time_and_camera_of_each_file_are_told_and_give_events_and_a_package(
-    finished_run, tmp_path, monkeypatch, capsys
+    finished_run, tmp_path, camtrap_files, monkeypatch, capsys
 ):
     monkeypatch.setattr(predict, "CHUNK", 2)
     times = {
@@ -357,16 +345,7 @@ def test_time_and_camera_of_each_file_are_told_and_give_events_and_a_package(
             exif.get_ifd(0x8769)[0x9003] = taken_at
         exif.get_ifd(0x8825)[2] = (46.0, 12.0, 15.84)
         draw_image("crab", number).save(tmp_path / "photos" / name, exif=exif)
-    (tmp_path / "deployments.csv").write_text(DEPLOYMENTS)
-    (tmp_path / "project.toml").write_text(PROJECT)
-    words = [
-        "--deployments",
-        tmp_path / "deployments.csv",
-        "--timezone",
-        "+02:00",
-        "--project",
-        tmp_path / "project.toml",
-    ]
+    words = ["--deployments", camtrap_files[0], "--timezone", "+02:00", "--project", camtrap_files[1]]
     words += ["--event-gap", "30m", "--format", "camtrapdp", "csv", "--output", tmp_path / "t.csv"]
     out = shown(capsys, "predict", finished_run, tmp_path / "photos", *words)
     rows = read_table(tmp_path / "t.csv").assign(path=lambda table: [Path(path).name for path in table["path"]])

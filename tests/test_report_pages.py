@@ -8,10 +8,11 @@ import re
 
 import pandas as pd
 import pytest
+from conftest import draw_image
 from pages import EVIL, assert_self_contained, make_run, open_in_browser
 
 from marinecv.files.atomic import write_json
-from marinecv.report.html import flatten_settings, format_number, thumbnail
+from marinecv.report.html import flatten_settings, format_number, shared_command, thumbnail
 from marinecv.report.page import write_experiment_report, write_run_report
 from marinecv.runs import Run
 from marinecv.schema import read_json
@@ -74,13 +75,16 @@ def test_run_page_is_self_contained_escapes_names_and_is_the_same_twice(run_fold
     assert run_page(run_folder) == page and "Demonstration" not in page
 
 
-def test_the_snippet_of_a_real_page_prints_a_class_name(finished_run):
+def test_the_snippet_of_a_real_page_prints_a_class_name(finished_run, tmp_path, monkeypatch):
     page = run_page(finished_run)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / finished_run.name).symlink_to(finished_run)
+    draw_image("crab", 1).save("photo.jpg")
     [snippet] = re.findall(r'<h2 id="use">Load this model</h2>\s*<pre>(.*?)</pre>', page, re.DOTALL)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(html.unescape(snippet), {})
-    assert str(finished_run) in snippet and printed.getvalue().strip() in Run(finished_run).class_names
+    assert printed.getvalue().strip() in Run(finished_run).class_names
 
 
 def test_a_demonstration_is_marked_on_the_page_and_in_every_figure(tmp_path):
@@ -163,3 +167,18 @@ def test_settings_are_flattened():
     settings = {"image": {"letterbox_px": None, "sizes": [3, 5]}, "balanced": False, "augmentation": {}}
     expected = [("image letterbox px", "none"), ("image sizes", "3, 5"), ("balanced", "no"), ("augmentation", "none")]
     assert flatten_settings(settings) == expected
+    assert flatten_settings({"boxes": "/home/me/md.json"}) == [("boxes", "md.json")]
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (
+            "marinecv train '/home/a b/photos/' --output-dir=/x/run --minutes 3",
+            "marinecv train photos --output-dir=run --minutes 3",
+        ),
+        ("run.py train C:/photos ../b 1/2 'open", "run.py train photos ../b 1/2 'open"),
+    ],
+)
+def test_a_command_on_a_page_names_no_folder_of_this_machine(command, shown):
+    assert shared_command(command) == shown

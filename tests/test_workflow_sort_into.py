@@ -58,14 +58,14 @@ def test_what_a_person_changed_or_added_stays(table, tmp_path):
 
 
 def test_a_stopped_sorting_goes_on_and_nothing_else_is_written_into(table, tmp_path, monkeypatch):
-    out, whole = tmp_path / "by_class", sorting._link_or_copy
+    out, whole = tmp_path / "by_class", sorting.link_or_copy
 
     def stopped(source, made):
         if made.name == "A_2.jpg":
             raise KeyboardInterrupt
         return whole(source, made)
 
-    monkeypatch.setattr(sorting, "_link_or_copy", stopped)
+    monkeypatch.setattr(sorting, "link_or_copy", stopped)
     with pytest.raises(KeyboardInterrupt):
         sort_into(out, table, print)
     monkeypatch.undo()
@@ -90,7 +90,7 @@ def test_a_file_that_is_in_the_way_is_never_replaced(tmp_path):
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_text(name)
     with pytest.raises(FileExistsError):
-        sorting._link_or_copy(tmp_path / "a.jpg", tmp_path / "b.jpg")
+        sorting.link_or_copy(tmp_path / "a.jpg", tmp_path / "b.jpg")
     assert (tmp_path / "b.jpg").read_text() == "b.jpg"
 
 

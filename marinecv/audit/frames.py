@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,7 +10,7 @@ import pandas as pd
 from scipy.stats import mannwhitneyu
 
 from marinecv.audit.versions import one_of_each, photograph_names
-from marinecv.data.images import exif_of, open_image
+from marinecv.data.images import read_capture
 from marinecv.data.times import STAMP, are_times, blank_dates, parse_stamp
 
 BLOCK_NUMBERS = 50  # file numbers that are kept together
@@ -21,7 +20,6 @@ MAX_NEIGHBORS = 16  # neighbors of an image, if many have one number
 MIN_TESTED_PAIRS = 20  # pairs of neighbors that the test needs
 MIN_PROBABILITY, MAX_P_VALUE = 0.6, 1e-3  # that neighbors are the more similar pair
 MAX_NAMES_A_NUMBER = 2  # median names of one number, above which it counts sites or days and not frames
-_EXIF, _TAKEN, _CHANGED, _CAMERA, _SERIAL = 0x8769, 36867, 306, 272, 0xA431
 _DIGITS = re.compile(r"\d{1,9}")
 # A UUID; or 8 hexadecimal digits and more in which letters and digits alternate, as in no counter like "cafe0012".
 _HEXADECIMAL = re.compile(
@@ -155,15 +153,11 @@ def read_times(stems: Sequence[str], paths: Iterable[str]) -> tuple[np.ndarray, 
 
 
 def _time_in_exif(path: str) -> tuple[str, int] | None:
-    with suppress(Exception), open_image(path) as image:  # hostile EXIF raises many kinds of errors
-        exif = exif_of(image)
-        details = exif.get_ifd(_EXIF) if exif else {}
-        taken = details.get(_TAKEN) or exif.get(_CHANGED)
-        if taken:
-            moment = datetime.strptime(str(taken)[:19], "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
-            # With the serial number two cameras of one model do not interleave.
-            return f"camera {exif.get(_CAMERA, '')} {details.get(_SERIAL, '')}".strip(), int(moment.timestamp())
-    return None
+    taken_at, camera = read_capture(path)  # with its serial number, so that two cameras of one model do not interleave
+    if not taken_at:
+        return None
+    moment = datetime.fromisoformat(taken_at[:19]).replace(tzinfo=UTC)
+    return f"camera {camera}".strip(), int(moment.timestamp())
 
 
 def _time_in_name(stem: str) -> tuple[str, int] | None:

@@ -45,10 +45,7 @@ def objects_of(content: dict, key: str, path: Path) -> list[dict]:
 
 
 def read_json(path: Path, kind: type = dict) -> dict | list:
-    """Return the content of a JSON file in UTF-8, a `kind`; `NaN` is a number.
-
-    Raises ValueError where it is no JSON, is nested too deeply, repeats a key or is of another kind.
-    """
+    """Return a JSON file's content, a `kind`; ValueError where it is another, nested deeply, or repeats a key."""
     text = utf8_text(path)
     try:
         content = json.loads(text, object_pairs_hook=_unique_keys)
@@ -91,10 +88,7 @@ class _SafeBuilder(ElementTree.TreeBuilder):
 
 
 def read_xml(path: Path) -> ElementTree.Element:
-    """Return the root element of an XML file; raise ValueError where it is malformed, deep, or declares a DOCTYPE.
-
-    A DOCTYPE may define entities that grow without bound, or that name other files.
-    """
+    """Return the root of an XML file; ValueError where it is malformed, deep, or has a DOCTYPE: entities can grow."""
     try:
         return ElementTree.fromstring(path.read_bytes(), ElementTree.XMLParser(target=_SafeBuilder()))
     except (ElementTree.ParseError, LookupError, ValueError) as error:  # LookupError: of an encoding

@@ -21,10 +21,7 @@ def cache_home() -> Path:
 
 
 def cache_path(*parts: str) -> Path:
-    """Return a path in the cache folder, such as `cache_path("data", "aquarium")`; nothing is created.
-
-    Raises ValueError where a part would lead elsewhere, as a name in an unknown manifest may.
-    """
+    """Return a path in the cache folder, not created; ValueError where a part, as of an unknown manifest, leads out."""
     if wrong := [part for part in parts if not _FILE_NAME.fullmatch(part)]:
         raise ValueError(f"{wrong[0]!r} is no name for the cache. Expected one without / \\ : and a leading dot.")
     return cache_home().joinpath(*parts)

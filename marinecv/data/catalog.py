@@ -100,6 +100,17 @@ def read_catalog(
     Raises:
         ValueError: as `read_boxes`.
     """
+    return read_catalog_and_boxes(manifest, label_rule, images_without_boxes, flat_boxes, log)[0]
+
+
+def read_catalog_and_boxes(
+    manifest: Manifest,
+    label_rule: str = "dominant",
+    images_without_boxes: str = "skip",
+    flat_boxes: str = "keep",
+    log: Log | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what `read_catalog` and `read_boxes` do, with one reading of the files."""
     check_choice(IMAGES_WITHOUT_BOXES, images_without_boxes=images_without_boxes)
     images, boxes = read_images_and_boxes(manifest, flat_boxes)
     if log and (sentence := describe_bad_rows(boxes)):
@@ -108,7 +119,7 @@ def read_catalog(
     if reader_of(source_layout(manifest)).class_from_boxes:
         catalog = _label_images(catalog, boxes, label_rule, images_without_boxes)
         catalog, _ = merge_spellings(catalog, boxes.iloc[:0], manifest.class_names, manifest.merge_case)
-    return sort_by_split(catalog[CATALOG_COLUMNS + PLACE_COLUMNS])
+    return sort_by_split(catalog[CATALOG_COLUMNS + PLACE_COLUMNS]), boxes
 
 
 def class_names_of(catalog: pd.DataFrame, manifest: Manifest | None = None) -> tuple[str, ...]:

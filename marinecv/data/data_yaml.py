@@ -57,10 +57,7 @@ def find_data_yaml(root: Path) -> Path | None:
 
 
 def read_yaml(path: Path) -> dict:
-    """Read a YAML mapping with every scalar as text, such as the class names `yes`, `001` or `1.0`.
-
-    Raises ValueError with file and line where it is not UTF-8, not YAML, or no mapping.
-    """
+    """Read a YAML mapping, every scalar as text (`yes`, `001`); ValueError with file and line where it is none."""
     text = utf8_text(path)
     try:
         data = _Loader(text).get_single_data()

@@ -85,13 +85,10 @@ def groups_of(rows: pd.DataFrame) -> pd.Series:
 @by_photo
 def leave_out_duplicates(catalog: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """Take train images with a near-duplicate in validation or test out of train, with a problem that names it."""
-    duplicates = related_in_train(catalog, pairs[pairs["kind"].isin((COPY, NEAR_COPY))]).drop_duplicates(
-        "related_image"
-    )
-    reasons = dict(
-        zip(duplicates["related_image"], LEFT_OUT + duplicates["image_id"] + " in " + duplicates["split"], strict=True)
-    )
-    is_duplicate = catalog["image_id"].isin(reasons)
+    duplicates = related_in_train(catalog, pairs[pairs["kind"].isin((COPY, NEAR_COPY))])
+    duplicates = duplicates.drop_duplicates("related_image").set_index("related_image")
+    reasons = LEFT_OUT + duplicates["image_id"] + " in " + duplicates["split"]
+    is_duplicate = catalog["image_id"].isin(reasons.index)
     problem = catalog["problem"].mask(is_duplicate, catalog["image_id"].map(reasons))
     return catalog.assign(problem=problem, split=catalog["split"].mask(is_duplicate, ""))
 

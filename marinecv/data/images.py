@@ -22,12 +22,13 @@ IMAGE_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "h
 MAX_PIXELS = 178_956_970  # Pillow's own bound: 0.5 GB of RGB
 MAX_TEXT_BYTES = 16 * 2**20  # of one text or profile in a PNG, unpacked; Pillow's own bound is 1 MB
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # of the content, whatever the name; no PostScript
-ABSENT_FILE = "named in the CSV but the file is absent"
+ABSENT_FILE = "the file is absent"
 DEAD_LINK = "a link that leads to no file; put the file itself in its place"
 BOX_NAME = "its name ends as that of a crop does; rename it"
 FOLDER_LINK = "a link to a folder, which is not followed; put the folder itself in its place"
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
 _EXIF, _TIMES = 0x8769, ((0x9003, 0x9011), (0x9004, 0x9012))  # DateTimeOriginal, DateTimeDigitized, and their offsets
+_MODEL, _SERIAL = 0x0110, 0xA431  # of the camera
 _PILLOW_LOCK = threading.Lock()
 
 
@@ -77,16 +78,21 @@ def _read_header_and_time(path: Path) -> tuple[int, int, str, str]:
 
 
 def _exif_time(exif: Image.Exif) -> str:
-    """Return DateTimeOriginal, else DateTimeDigitized, as `iso_time` does; "" for none.
-
-    Not DateTime, which an editor sets to the last change, nor the time of the file, which copying changes.
-    """
+    """Return DateTimeOriginal, else DateTimeDigitized, by `iso_time`; "" for none. Editors set DateTime: no time."""
     with suppress(Exception), _PILLOW_LOCK, warnings.catch_warnings(action="ignore"):  # hostile EXIF raises many kinds
         details = exif.get_ifd(_EXIF)
         for time, offset in _TIMES:
             if taken_at := iso_time(str(details.get(time, ""))):
                 return iso_time(taken_at + str(details.get(offset, "")).strip("\0 ")) or taken_at
     return ""
+
+
+def read_capture(path: str | Path) -> tuple[str, str]:
+    """Return the capture time in the EXIF data of a file, and model and serial number of its camera, else ""."""
+    with suppress(Exception), open_image(path) as image:  # damaged bytes and hostile EXIF raise many kinds
+        exif = exif_of(image)
+        return _exif_time(exif), f"{exif.get(_MODEL, '')} {exif.get_ifd(_EXIF).get(_SERIAL, '')}".strip()
+    return "", ""
 
 
 def box_problem(box: Box, width: int, height: int) -> str:

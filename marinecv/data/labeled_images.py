@@ -15,16 +15,14 @@ import pandas as pd
 from marinecv.data.annotations import text_of
 from marinecv.data.boxes import BOX_COLUMNS, CORNERS, MAX_CORNER_PX, bad_row, refuse_mostly_bad
 from marinecv.data.formats import printable
-from marinecv.data.images import image_table, read_orientation
+from marinecv.data.images import ABSENT_FILE, image_table, read_orientation
 from marinecv.data.layouts import image_files
 from marinecv.data.names import EMPTY_CLASS, leaves_folder, match_names, normalize_path, refuse_unmatched
 from marinecv.data.times import iso_time
 from marinecv.data.user_tables import is_usable
 
 STATED = ["camera", "sequence", "taken_at"]  # of `PLACE_COLUMNS`, what annotations state
-JOINED = ["split", "class_name", "group", "problem", *STATED]  # what the records of an image state together
 ONLY_ONE = {"split": "splits", "class_name": "classes"}
-NO_FILE = "an annotation names it but the file is absent"
 UNNAMED = "no annotation names it"
 SWAPPED = "its width and height are stated the other way round, and its boxes fit both readings"
 OTHER_SIZE = "its image has another size"
@@ -53,12 +51,12 @@ class Box(NamedTuple):
     relative: bool  # in fractions of the image, else in pixels
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Labeled:
     """An image as an annotation file states it; several of one image are joined."""
 
     name: str  # path as written, with any slash
-    source: str  # such as "file.json:images[3]"
+    source: str  # the file, and perhaps the place in it: "file.json:3"
     folder: str = ""  # below the root, in which relative names begin
     split: str = ""
     class_names: tuple[str, ...] = ()  # of the whole image; several are a problem, and "" is none
@@ -71,13 +69,22 @@ class Labeled:
     problem: str = ""
 
 
+class Facts(NamedTuple):
+    """What all records of an image state together."""
+
+    split: str = ""
+    class_name: str = ""
+    group: str = ""
+    problem: str = ""
+    camera: str = ""
+    sequence: str = ""
+    taken_at: str = ""
+
+
 def box_of(
     class_name: object, numbers: object, source: str, relative: bool = False, xywh: bool = False, reason: str = ""
 ) -> Box:
-    """Return the box of four numbers, corners or (`xywh`) a corner and sizes.
-
-    It is a bad row for a `reason`, else where the numbers are none or there is no class.
-    """
+    """Return the box of four numbers, corners or (`xywh`) a corner and sizes; a bad row for a `reason` or no class."""
     name, corners = text_of(class_name), (nan,) * 4
     low, high = FRACTION_RANGE if relative else (-MAX_CORNER_PX, MAX_CORNER_PX)
     try:
@@ -94,18 +101,14 @@ def box_of(
 
 
 def tables_of(
-    root: Path,
-    records: Iterable[Labeled],
-    files: Sequence[Path] | None = None,
-    unnamed: str = UNNAMED,
-    decisions: Iterable[str] = (),
+    root: Path, records: Iterable[Labeled], files: Sequence[Path] | None = None, decisions: Iterable[str] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (as `image_table` does, then `STATED`) and boxes (`BOX_COLUMNS`, corners in pixels as displayed).
 
     A name is a file below `root`: at its path from its folder or from the root, else nearly (see `match_names`), else
     by the end of its path, down to its base name, where one file alone has it. No other file is opened. Files that no
-    record names, `unnamed`, and names of no file or of several are rows with a problem. What was decided, after the
-    reader's own `decisions`, is in `attrs["decisions"]` of the images, sentences. Raises ValueError where no name fits.
+    record names, and names of no file or of several are rows with a problem. What was decided, after the reader's own
+    `decisions`, is in `attrs["decisions"]` of the images, sentences. Raises ValueError where no name fits.
     """
     records, decisions = list(records), [*decisions]
     files = image_files(root, deep=True) if files is None else files
@@ -115,25 +118,25 @@ def tables_of(
     for record, image_id in zip(records, image_ids, strict=True):
         of_image[image_id].append(record)
     stated = {image_id: _joined(of_image[image_id], reasons.get(image_id, "")) for image_id in of_image}
-    nothing = dict.fromkeys(JOINED, "") | {"problem": unnamed}
-    stated |= {image_id: nothing for image_id in known if image_id not in stated}
+    stated |= {image_id: Facts(problem=UNNAMED) for image_id in known if image_id not in stated}
     here = {known[image_id]: facts for image_id, facts in stated.items() if image_id in known}
-    rows = [(path, *map(facts.get, ("split", "class_name", "group"))) for path, facts in here.items()]
-    images = image_table(root, rows, {path: facts["problem"] for path, facts in here.items()})
-    absent = [{"image_id": image_id, **facts} for image_id, facts in stated.items() if image_id not in known]
-    absent = pd.DataFrame(absent, columns=images.columns).assign(width=0, height=0, exif_time="")
-    absent = absent.assign(path=[str(root.absolute() / each) for each in absent["image_id"]]).astype(images.dtypes)
-    images = pd.concat([images, absent], ignore_index=True)
+    rows = [(path, facts.split, facts.class_name, facts.group) for path, facts in here.items()]
+    images = image_table(root, rows, {path: facts.problem for path, facts in here.items()})
+    absent = {image_id: facts for image_id, facts in stated.items() if image_id not in known}
+    lost = pd.DataFrame(absent.values(), columns=Facts._fields).drop(columns=STATED)
+    lost = lost.assign(image_id=[*absent], path=[f"{root.absolute()}/{image_id}" for image_id in absent])
+    lost = lost.assign(width=0, height=0, exif_time="").astype(images.dtypes)
+    images = pd.concat([images, lost], ignore_index=True)
     for column in STATED:
-        images[column] = pd.Series([stated[image_id][column] for image_id in images["image_id"]], dtype=str)
+        images[column] = pd.Series([getattr(stated[image_id], column) for image_id in images["image_id"]], dtype=str)
     times = images["taken_at"].map(iso_time)
     if unread := ((times == "") & (images["taken_at"] != "")).sum():
         decisions.append(f"{unread} dates are not read; expected year-month-day hour:minute:second.")
     images["taken_at"] = times
-    boxes = [(number, image_ids[number], *box) for number, record in enumerate(records) for box in record.boxes]
-    boxes = pd.DataFrame(boxes, columns=["record", *BOX_COLUMNS, "relative"])
-    kinds = dict.fromkeys(BOX_COLUMNS, str) | dict.fromkeys(CORNERS, float) | {"record": int, "relative": bool}
-    boxes = boxes.astype(kinds)
+    boxes = pd.DataFrame([box for record in records for box in record.boxes], columns=Box._fields)
+    boxes["record"] = np.repeat(np.arange(len(records)), [len(record.boxes) for record in records])
+    boxes["image_id"] = [image_ids[number] for number in boxes["record"]]
+    boxes = boxes.astype(dict.fromkeys(BOX_COLUMNS, str) | dict.fromkeys(CORNERS, float) | {"relative": bool})
     refuse_mostly_bad(boxes)
     sizes = np.array([record.size or (0, 0) for record in records], np.int64).reshape(-1, 2).T
     images, boxes = _to_pixels(images, boxes, image_ids, sizes, decisions)
@@ -151,15 +154,10 @@ def drop_refuted_classes(records: list[Labeled], what: str, decisions: list[str]
     return records
 
 
-def decisions_sentence(manifest: object, images: pd.DataFrame) -> str:
-    """Return how `tables_of` read the images, where that was a choice; the `sentence` of a reader."""
-    return " ".join(images.attrs.get("decisions", ()))
-
-
-def _joined(records: list[Labeled], reason: str) -> dict[str, str]:
-    """Return the `JOINED` facts of all records of an image."""
+def _joined(records: list[Labeled], reason: str) -> Facts:
+    """Return what all records of an image state together."""
     joined = {}
-    for field in JOINED:
+    for field in Facts._fields:
         is_class = field == "class_name"
         values = [name for each in records for name in (each.class_names if is_class else [getattr(each, field)])]
         values = [*dict.fromkeys(filter(None, map(text_of, values)))]
@@ -170,7 +168,7 @@ def _joined(records: list[Labeled], reason: str) -> dict[str, str]:
     if joined["class_name"] == EMPTY_CLASS and any(not box.problem for record in records for box in record.boxes):
         reason = reason or "is stated to be empty, and has boxes"
     group = joined["group"] or joined["camera"] or joined["sequence"]
-    return joined | {"group": group, "problem": joined["problem"] or reason}
+    return Facts(**(joined | {"group": group, "problem": joined["problem"] or reason}))
 
 
 def _find_files(
@@ -205,7 +203,7 @@ def _find_files(
             image_id = text_of("/".join(_parts(below[key]))) if text else "no name"
             while image_id in known:
                 image_id = f"absent/{image_id}"
-            problems[image_id] = reasons.get(key, NO_FILE if text else "names no file")
+            problems[image_id] = reasons.get(key, ABSENT_FILE if text else "names no file")
             found[key] = image_id
     return [found[key] for key in keys], problems
 

@@ -2,11 +2,12 @@
 
 import os
 import re
+import zipfile
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from contextlib import suppress
 from pathlib import Path
 
-from marinecv.data.formats import IMAGE_SUFFIXES, is_image, printable
+from marinecv.data.formats import IMAGE_SUFFIXES, TEXT_SUFFIXES, is_image
 from marinecv.data.readers import Reader, all_readers
 
 HIDDEN_PREFIXES = (".", "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information")  # names begin so
@@ -35,7 +36,14 @@ def find_layout(folder: Path, by_columns: bool = False) -> tuple[Path, str]:
     root = folder
     while (only := _only_folder(root, by_columns)) is not None:
         root = only
-    if layout := next((layout for layout, reader in all_readers().items() if _detects(reader, root, by_columns)), ""):
+    readers = all_readers()
+    layout = next((layout for layout, reader in readers.items() if _detects(reader, root, by_columns)), "")
+    if not (layout and readers[layout].has_table) and (packed := _packed_annotations(root, folder)):
+        raise ValueError(
+            f"{packed} holds annotations, which are not read from a zip file beside images. Unzip it there, or move it "
+            "away."
+        )
+    if layout:
         return root, layout
     if by_columns:
         raise ValueError(
@@ -45,10 +53,10 @@ def find_layout(folder: Path, by_columns: bool = False) -> tuple[Path, str]:
         raise ValueError(f"There is no image file in {folder}. Expected some that end in {', '.join(IMAGE_SUFFIXES)}.")
     entries = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
     shown = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
-    *first, last = [reader.holds for reader in all_readers().values()]
+    *first, last = [reader.holds for reader in readers.values()]
     raise ValueError(
-        f"No known layout in {folder}{_unread_format_hint(root)}. Looked for {', '.join(first)}, and {last}. Found "
-        f"{shown or 'nothing'}. Give the folder that holds one of these."
+        f"No known layout in {folder}. Looked for {', '.join(first)}, and {last}. Found {shown or 'nothing'}. Give the "
+        "folder that holds one of these."
     )
 
 
@@ -73,10 +81,7 @@ def folder_splits(names: Iterable[str]) -> dict[str, str]:
 
 
 def split_folders(root: Path) -> dict[str, Path]:
-    """Return the folder of each split below `root`: {"train": root/"train", "validation": root/"valid"}.
-
-    Raises ValueError where two folders stand for one split.
-    """
+    """Return the folder of each split below `root`, {"validation": root/"valid"}; ValueError if two stand for one."""
     folders: dict[str, Path] = {}
     for name, split in folder_splits(folder.name for folder in sub_folders(root)).items():
         if split in folders:
@@ -151,18 +156,16 @@ def _leads_back(path: Path) -> bool:
     return _is_folder_link(path) and path.parent.resolve().is_relative_to(path.resolve())
 
 
-def _unread_format_hint(root: Path) -> str:
-    """Return a hint at boxes of COCO or Pascal VOC that are not read, found by their files; or ""."""
-    kinds = {".json": "COCO", ".xml": "Pascal VOC"}
-    for path in islice((path for path in paths_below(root) if path.suffix.lower() in kinds and path.is_file()), 100):
-        with open(path, "rb") as file:
-            head = file.read(4096)
-        beside = ANNOTATION_FOLDERS.fullmatch(path.parent.name)
-        beside = beside and folder_splits(each.name for each in path.parent.parent.iterdir())
-        if b"<annotation" in head or re.search(rb'"(images|annotations|categories)"', head) or beside:
-            name = f"{kinds[path.suffix.lower()]} ({printable(path.relative_to(root))})"
-            return f": this looks like {name}, but lies elsewhere or lacks a part. Compare it with what was looked for"
-    return ""
+def _packed_annotations(root: Path, top: Path) -> Path | None:
+    """Return a zip file of nothing but text in the root, in folders above it up to `top`, or in one of annotations."""
+    places = [folder for folder in (root, *root.parents) if folder.is_relative_to(top)]
+    places += [folder for folder in sub_folders(root) if ANNOTATION_FOLDERS.fullmatch(folder.name)]
+    for path in sorted(path for place in places for path in place.glob("*.[zZ][iI][pP]")):
+        with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+            files = [name for name in archive.namelist() if not name.endswith("/")]
+            if files and all(name.lower().endswith(TEXT_SUFFIXES) for name in files):
+                return path
+    return None
 
 
 def _only_folder(root: Path, by_columns: bool) -> Path | None:

@@ -3,8 +3,8 @@
 import os
 import re
 import shutil
-from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pandas as pd
 
@@ -27,8 +27,10 @@ def materialize(catalog: pd.DataFrame, folder: str | Path) -> Path:
         links = workplace / "links"
         links.mkdir()
         classes, splits = (folder_names(rows[column].unique()) for column in ("class_name", "split"))
-        for row in rows.itertuples():
-            _link(row.path, links / splits[row.split] / classes[row.class_name], PurePosixPath(row.image_id).name)
+        names = rows["image_id"].str.rpartition("/")[2]
+        places = rows["split"].map(splits) + "/" + rows["class_name"].map(classes) + "/" + names
+        for path, link in zip(rows["path"], numbered(places), strict=True):
+            _link(path, links / link)
         _refuse_filled(folder)  # another process may have been faster
         folder.mkdir(exist_ok=True)
         for split in sorted(links.iterdir()):
@@ -43,31 +45,42 @@ def _refuse_filled(folder: Path) -> None:
 
 def folder_names(names: Iterable[str]) -> dict[str, str]:
     """Return a name for the folder of each class or split that any system takes; no two differ only in case."""
-    folders, taken = {}, set()
-    for name in sorted(names):
-        plain = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]', "_", name)
-        plain = plain.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip(". ") or "_"
-        number, folder = 2, plain
-        while folder.casefold() in taken:
-            number, folder = number + 1, f"{plain}_{number}"
-        taken.add(folder.casefold())
-        folders[name] = folder
-    return folders
+    names = sorted(names)
+    plain = (re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]', "_", name).encode()[:MAX_NAME_BYTES] for name in names)
+    folders = (name.decode(errors="ignore").strip(". ") or "_" for name in plain)
+    return dict(zip(names, numbered(folders), strict=True))
 
 
-def _link(original: str, folder: Path, name: str) -> None:
-    """Link or copy a file into a folder, under a name that is free there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    number, link = 2, folder / name
-    while link.exists():
-        number, link = number + 1, link.with_stem(f"{Path(name).stem}_{number}")
+def numbered(paths: Iterable[str]) -> Iterator[str]:
+    """Yield each path; one that was there before, in any case, gets a number before its suffix: fox/a_2.jpg."""
+    taken = set()
+    for path in paths:
+        number, (stem, suffix) = 2, os.path.splitext(path)
+        while path.casefold() in taken:
+            number, path = number + 1, f"{stem}_{number}{suffix}"
+        taken.add(path.casefold())
+        yield path
+
+
+def _link(original: str, link: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
     if is_record(original):
         link.write_bytes(read_bytes(original))
-        return
-    for way in (os.link, os.symlink, shutil.copy2):
+    else:
+        link_or_copy(Path(original).resolve(), link, or_symbolic=True)
+
+
+def link_or_copy(source: Path, made: Path, or_symbolic: bool = False) -> bool:
+    """Make a hard link, else perhaps a symbolic one, else a copy; return whether it is a copy."""
+    for way in (os.link, os.symlink)[: 1 + or_symbolic]:
         try:
-            way(Path(original).resolve(), link)
-            return
-        except OSError:  # another file system, or a system without links
-            if way is shutil.copy2:
-                raise
+            way(source, made)
+            return False
+        except FileExistsError:
+            raise
+        except OSError:  # another file system, or one without links
+            pass
+    part = made.with_name(f"{made.name}.part")
+    shutil.copy2(source, part)
+    os.replace(part, made)
+    return True

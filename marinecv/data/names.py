@@ -3,11 +3,13 @@
 import difflib
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path, PureWindowsPath
 
 EMPTY_CLASS = "empty"  # of an image without an animal
 
 
+@lru_cache(maxsize=2**16)
 def normalize_name(text: str) -> str:
     """Return a name in Unicode NFC, stripped, each inner white space one space."""
     return " ".join(unicodedata.normalize("NFC", text).split())

@@ -1,7 +1,6 @@
 """Time and place of images: of a table, EXIF data, file names or folders; and cameras whose clock was wrong."""
 
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from posixpath import dirname
@@ -35,7 +34,11 @@ def with_places(images: pd.DataFrame) -> pd.DataFrame:
         taken_at = taken_at.mask(taken_at == "", found)
         source = source.mask((source == "") & (taken_at != ""), name)
     given, group = images["camera"], images["group"].mask(images["group"] == "", images["camera"])
-    camera = given.mask(given == "", pd.Series(_folder_cameras(images), images.index, dtype=str))
+    named = [
+        "/".join(name for name in image_id.split("/")[:-1] if CAMERA_NAME.fullmatch(name) and name != class_name)
+        for image_id, class_name in zip(images["image_id"], images["class_name"], strict=True)
+    ]
+    camera = given.mask(given == "", pd.Series(named, images.index, dtype=str))
     places = {"camera": camera, "sequence": images["sequence"], "taken_at": taken_at, "time_source": source}
     return images.drop(columns=[*PLACE_COLUMNS, "exif_time"]).assign(group=group, **places)
 
@@ -75,9 +78,3 @@ def trusted_times(catalog: pd.DataFrame) -> pd.Series:
 def _local_times(catalog: pd.DataFrame) -> pd.Series:
     texts = [iso_time(text)[:19] for text in catalog["taken_at"]]
     return pd.Series(pd.to_datetime(texts, format="%Y-%m-%dT%H:%M:%S", errors="coerce"), catalog.index)
-
-
-def _folder_cameras(images: pd.DataFrame) -> Iterator[str]:
-    for image_id, class_name in zip(images["image_id"], images["class_name"], strict=True):
-        folders = image_id.split("/")[:-1]
-        yield "/".join(name for name in folders if CAMERA_NAME.fullmatch(name) and name != class_name)

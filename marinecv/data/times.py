@@ -27,10 +27,7 @@ def iso_time(text: str) -> str:
 
 
 def times_in_names(stems: Sequence[str]) -> list[str]:
-    """Return the time in each file name as `iso_time` does, "" where there is none, or several.
-
-    All are "" where the six digits after a date are a counter.
-    """
+    """Return the time in each file name by `iso_time`, "" for none or several, or where digits are a counter."""
     if not are_times(stems):
         return [""] * len(stems)
     stamps = [{match[0] for match in STAMP.finditer(stem)} for stem in stems]

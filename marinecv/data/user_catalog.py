@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.data.catalog import CATALOG_COLUMNS, merge_spellings
-from marinecv.data.images import ABSENT_FILE, image_table
+from marinecv.data.images import image_table
 from marinecv.data.splits.split_catalog import known_splits
 from marinecv.data.user_tables import OPTIONAL, as_table, check_extra_columns, rename_aliases
 
@@ -65,7 +65,6 @@ def catalog_of(
     rows = list(zip(files, splits, table["class_name"], table["group"], strict=True))
     catalog = image_table(root, rows, dict(zip(files, reasons, strict=True)))
     catalog = catalog.assign(dominance=table.get("dominance", 1.0))
-    catalog["problem"] = catalog["problem"].replace(ABSENT_FILE, "there is no such file")
     if "image_id" in table:
         catalog["image_id"] = table["image_id"]
     if (is_duplicate := catalog["image_id"].duplicated() | (catalog["image_id"] == "")).any():

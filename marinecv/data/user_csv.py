@@ -7,61 +7,16 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
-from marinecv.data.boxes import bad_row, refuse_mostly_bad
-from marinecv.data.names import leaves_folder, match_names, normalize_name
-from marinecv.data.user_tables import is_usable
-from marinecv.files.csv_tables import check_columns
+from marinecv.data.boxes import bad_row
+from marinecv.data.names import match_names
 
 DELIMITERS = (",", ";", "\t")
 MAX_UNPACKED_BYTES = 2**30  # of a packed table
 Row = tuple[str, list[str], str]  # such as ("test/_annotations.csv:72", ["a.jpg", "eel"], "a.jpg,eel")
 
 
-def read_user_csv(
-    path: Path, columns: list[str], root: Path, optional: tuple[str, ...] = (), numbers: tuple[str, ...] = ()
-) -> pd.DataFrame:
-    """Read some columns of a CSV as text; a bad row has a `problem` that quotes it.
-
-    The delimiter is the comma, semicolon or tab that the header has most of; header names have any case. Returned are
-    `columns`, of which the first names files below the CSV's folder; `optional` ones, "" where absent; `source`, such
-    as "test/_annotations.csv:72" below `root`; and `problem`. Values of `numbers` are finite. Raises ValueError where
-    the whole file cannot be read, or names a file outside its folder.
-    """
-    header, rows = read_cells(path, root, ",".join(columns))
-    header = [normalize_name(cell).casefold() for cell in header]
-    check_columns(header, columns, path)
-    wanted = [*columns, *optional]
-    if twice := [column for column in wanted if header.count(column) > 1]:
-        raise ValueError(f"{path} has the column {twice[0]} twice. Expected it once. Remove one of the two.")
-    table = []
-    for source, cells, text in rows:
-        row = dict(zip(header, cells, strict=False))
-        if leaves_folder(row.get(columns[0], "")):
-            raise ValueError(
-                f"Row {source} names {row[columns[0]]!r}, outside the folder of the CSV. Expected one below."
-            )
-        problem = row_problem({column: row.get(column, "") for column in columns}, len(cells) - len(header))
-        table.append([*(row.get(each, "") for each in wanted), source, problem, text])
-    table = pd.DataFrame(table, columns=[*wanted, "source", "problem", "text"], dtype=str)
-    for column in numbers:
-        is_no_number = ~np.isfinite(pd.to_numeric(table[column], errors="coerce").astype(float)) & is_usable(table)
-        is_no_number &= (table[column] != "") | (column in columns)
-        reasons = table[column].map(f"{column} is {{!r:.40}}, no number".format)
-        table["problem"] = table["problem"].mask(is_no_number, reasons)
-    has_problem = ~is_usable(table)
-    table.loc[has_problem, "problem"] = [*map(bad_row, table["text"][has_problem], table["problem"][has_problem])]
-    refuse_mostly_bad(table)
-    return table.drop(columns="text")
-
-
 def read_cells(path: Path, root: Path, expected: str) -> tuple[list[str], list[Row]]:
-    """Return the header of a CSV and its rows that are not blank: source, cells, and the text of the row.
-
-    Raises ValueError where the file is not UTF-8, or a row cannot be divided into cells.
-    """
+    """Return the header of a CSV and its rows that are not blank; ValueError if it is not UTF-8 or a quote is open."""
     text, name = utf8_text(path), path.relative_to(root).as_posix()
     delimiter = max(DELIMITERS, key=io.StringIO(text, newline="").readline().count)
     reader, rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), []
@@ -111,3 +66,9 @@ def row_problem(needed: dict[str, str], num_extra: int) -> str:
     return (
         f"has {num_extra} cells more than the header; put names with commas in double quotes" if num_extra > 0 else ""
     )
+
+
+def bad_rows(needed: list[dict[str, str]], rows: list[Row], num_columns: int) -> list[str]:
+    """Return the `bad_row` of each row of a CSV whose cells of needed columns are given, "" of a good one."""
+    problems = [row_problem(row, len(cells) - num_columns) for row, (_, cells, _) in zip(needed, rows, strict=True)]
+    return [bad_row(text, problem) if problem else "" for (*_, text), problem in zip(rows, problems, strict=True)]

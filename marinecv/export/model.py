@@ -48,10 +48,7 @@ class Original:
 
 
 def measure_original(run: Run, *, log: Log | None = None) -> Original:
-    """Measure the Keras model of a finished run once, for several exports.
-
-    Raise ValueError if the model takes attributes or is missing, or no validation image can be read.
-    """
+    """Measure the Keras model of a run once; ValueError if it takes attributes or no validation image is readable."""
     check_type(Run, run=run)
     model, path = run.load_model(), run.path("model.keras")
     if len(model.inputs) > 1:

@@ -26,10 +26,7 @@ def export_folders(run: Run) -> list[Path]:
 
 
 def write_exports(run: Run, original: dict) -> None:
-    """Write `exports/exports.csv` from the parity checks of a run; `original`, of its Keras model, is the first row.
-
-    Raise ValueError if a `parity.json` is missing or broken.
-    """
+    """Write `exports/exports.csv` from the parity checks of a run, after a row of `original`, its Keras model."""
     rows = [{"export": ORIGINAL, **original}, *(read_json(folder / PARITY_FILE) for folder in export_folders(run))]
     table = pd.json_normalize(rows, sep="_").reindex(columns=COLUMNS)
     write_table(run.path(EXPORTS, EXPORTS_FILE), table, float_format="%.9g")

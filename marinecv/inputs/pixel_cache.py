@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from marinecv.console import Log
 from marinecv.data.cache_dir import cache_path, make_room
-from marinecv.data.images import ABSENT_FILE, read_header
+from marinecv.data.images import read_header
 from marinecv.data.shards.records import file_problem, file_state, is_record
 from marinecv.data.stamps import files_hash
 from marinecv.data.user_tables import as_table, is_usable, usable
@@ -163,7 +163,7 @@ def read_pixels(paths: Iterable[str], spec: ImageSpec) -> tuple[np.ndarray, dict
     paths = list(paths)
     pixels = np.empty((len(paths), *spec.shape), np.uint8)
     problems = enumerate(read_header(Path(path))[2] for path in paths)
-    refused = {index: "there is no such file" if why == ABSENT_FILE else why for index, why in problems if why}
+    refused = {index: why for index, why in problems if why}
     return pixels, _decode_into(pixels, paths, spec, None, refused)
 
 

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import re
+import shlex
 from importlib.resources import files
 from math import isnan
 from numbers import Integral, Real
@@ -21,6 +23,7 @@ from marinecv.inputs.to_rgb import open_rgb
 from marinecv.report.figures import confusion_figure, figure_svg, save_png
 
 THUMBNAIL_PX = 160
+_ABSOLUTE = re.compile(r"(--[\w-]+=)?(?:/|[A-Za-z]:[\\/])(?:.*[\\/])?([^\\/]+)[\\/]?", re.DOTALL)
 MIN_CLASSES_TO_SCROLL = 15
 """Number of classes from which a confusion matrix keeps its size and scrolls."""
 
@@ -109,9 +112,23 @@ def flatten_settings(data: dict, prefix: str = "") -> list[tuple[str, str]]:
     return pairs
 
 
+def shared_command(command: str) -> str:
+    """Return a command line whose absolute paths are names, see `without_folders`."""
+    try:
+        return shlex.join(map(without_folders, shlex.split(command)))
+    except ValueError:  # a quote that is not closed
+        return " ".join(map(without_folders, command.split()))
+
+
+def without_folders(word: str) -> str:
+    """Return the last part of an absolute path, perhaps behind `--flag=`, since a page may be passed on."""
+    path = _ABSOLUTE.fullmatch(word)
+    return (path[1] or "") + path[2] if path else word
+
+
 def _setting_text(value) -> str:
     if value is None or value in ("", {}, []):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(map(_setting_text, value)) if isinstance(value, list) else str(value)
+    return ", ".join(map(_setting_text, value)) if isinstance(value, list) else without_folders(str(value))

@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.reconstruction import SHOWN, read_pictures
 from marinecv.report.figures import curves
-from marinecv.report.html import flatten_settings, save_and_embed, write_page
+from marinecv.report.html import flatten_settings, save_and_embed, shared_command, write_page
 from marinecv.report.style import new_figure, styled
 from marinecv.runs import Run
 from marinecv.training.model_config import MODELS
@@ -23,7 +23,7 @@ CAPTIONS = {
 USAGE = """import keras
 import marinecv as mcv
 
-run = mcv.Run({!r})
+run = mcv.Run({!r})  # the folder of this page
 encoder = keras.saving.load_model(run.path("encoder.keras"))
 paths = run.catalog["path"][:1]  # or your own files
 pixels, problems = mcv.read_pixels(list(paths), run.spec)
@@ -56,7 +56,7 @@ def write_reconstruction_report(run: Run) -> Path:
         demonstration=run.demonstration,
         summary=summary,
         range=MODELS[recipe["model"]["kind"]].output_range,
-        usage=USAGE.format(str(run.folder.absolute())),
+        usage=USAGE.format(run.folder.resolve().name),
         metrics=metrics,
         figure_names={key: text for key, text in METRIC_NAMES.items() if any(key in m for m in metrics.values())},
         published=recipe.get("published", {}).get("validation", {}).get("mse"),
@@ -65,7 +65,7 @@ def write_reconstruction_report(run: Run) -> Path:
         sheets=[{"svg": embed(name, rows), "caption": CAPTIONS[name]} for name, rows in sheets.items()],
         timing=[(key.replace("_", " "), value) for key, value in asdict(timing).items()],
         recipe=flatten_settings({key: value for key, value in recipe.items() if key != "published"}),
-        command=environment.pop("command", ""),
+        command=shared_command(environment.pop("command", "")),
         environment=flatten_settings(environment),
     )
 

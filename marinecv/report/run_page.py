@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 from msgspec.structs import asdict
 
-from marinecv.data.photos import is_of_crops, photos_of
-from marinecv.data.user_tables import is_usable, usable
+from marinecv.data.photos import is_of_crops
+from marinecv.data.user_tables import is_usable
 from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.leakage import NOT_CHECKED, leakage_sentences, read_leakage_scores
@@ -27,6 +27,7 @@ from marinecv.report.html import (
     format_number,
     matrix,
     save_and_embed,
+    shared_command,
     thumbnail,
     write_page,
 )
@@ -62,8 +63,8 @@ VALIDATED_FIELDS = {
 }
 USAGE = """import marinecv as mcv
 
-run = mcv.Run({folder!r})
-table = run.predict([{image!r}], {demonstration}log=None)  # or your own files and folders
+run = mcv.Run({folder!r})  # the folder of this page
+table = run.predict(["photo.jpg"], {demonstration}log=None)  # your own files and folders
 print(table["predicted_class"][0])
 """
 
@@ -132,9 +133,9 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         exports=None if exports is None else exports.to_dict("records"),
         left_out=None if catalog is None else _excluded(catalog),
         recipe=flatten_settings({key: value for key, value in recipe.items() if key != "published"}),
-        command=environment.pop("command", ""),
+        command=shared_command(environment.pop("command", "")),
         environment=flatten_settings(environment),
-        usage=_usage(run, catalog),
+        usage=_usage(run),
     )
 
 
@@ -149,13 +150,12 @@ def _summary(split: str, metrics: dict, noun: str) -> str:
     return f"{split.capitalize()} accuracy: {'; '.join(texts)}."
 
 
-def _usage(run: Run, catalog: pd.DataFrame | None) -> str:
+def _usage(run: Run) -> str:
     """Return Python lines that load the model and predict an image; empty for a multimodal run."""
     if run.path("attribute_scores.csv").is_file():  # predictions need attributes too
         return ""
-    images = ["photo.jpg"] if catalog is None else [*usable(photos_of(catalog))["path"], "photo.jpg"]
     demonstration = "demonstration=True, " if run.demonstration else ""
-    return USAGE.format(folder=str(run.folder.absolute()), image=images[0], demonstration=demonstration)
+    return USAGE.format(folder=run.folder.resolve().name, demonstration=demonstration)
 
 
 def _recipe(run: Run) -> dict:

@@ -10,8 +10,6 @@ from marinecv.audit.findings import Finding, cases_table, findings_table
 from marinecv.audit.run_audit import audit_images, list_findings
 from marinecv.console import Log, silent
 from marinecv.data.accounting import reading_lines
-from marinecv.data.boxes import as_boxes
-from marinecv.data.catalog import read_boxes
 from marinecv.data.manifests import Manifest
 from marinecv.data.user_tables import is_usable
 from marinecv.evaluation.leakage import leakage_index
@@ -103,9 +101,8 @@ def audit(
     """
     log, choice = log or silent, DataConfig(name="aquarium", frame_order=frame_order)
     source = source_of(data, choice, log)
-    manifest, catalog = source.manifest, source.read(choice, log)
+    manifest, (catalog, boxes) = source.manifest, source.read_with_boxes(choice, log)
     reading = reading_lines(manifest, catalog)
-    boxes = read_boxes(manifest) if manifest.root else as_boxes(pd.DataFrame())
     if limit is not None:
         bad = catalog[~is_usable(catalog)]
         catalog = pd.concat([limit_images(catalog, limit, seed, log), bad], ignore_index=True)

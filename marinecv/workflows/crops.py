@@ -31,10 +31,13 @@ PHOTO_PREDICTIONS = "photo_predictions.csv"
 PLACES = ["camera", "taken_at", "time_source"]  # of a table of `predict`
 
 
-def cropped(catalog: pd.DataFrame, manifest: Manifest, choice: DataConfig, log: Log) -> pd.DataFrame:
+def cropped(
+    catalog: pd.DataFrame, manifest: Manifest, choice: DataConfig, log: Log, boxes: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return the catalog of crops that the data part of a recipe asks for; without `crops` the catalog as it is.
 
-    Detections have no class: their crops have that of the image. Raises ValueError where there are no boxes.
+    `boxes` are those of the manifest where they were read. Detections have no class: their crops have that of the
+    image. Raises ValueError where there are no boxes.
     """
     if choice.crops is None and is_of_crops(catalog):
         raise ValueError("These images are crops. State their margin with crops=0.1, so that others are cropped alike.")
@@ -47,7 +50,7 @@ def cropped(catalog: pd.DataFrame, manifest: Manifest, choice: DataConfig, log: 
     if choice.boxes:
         boxes, class_from = used_detections(choice.boxes, manifest.root, choice.min_confidence, log), "image"
     else:
-        boxes = read_boxes(manifest)
+        boxes = read_boxes(manifest) if boxes is None else boxes
         class_from = "box" if reader_of(source_layout(manifest)).class_from_boxes else "image"
     if boxes.empty:
         raise ValueError(

@@ -6,7 +6,7 @@ import pandas as pd
 
 from marinecv.console import Log, silent
 from marinecv.data.accounting import reading_lines
-from marinecv.data.catalog import read_boxes, source_layout
+from marinecv.data.catalog import source_layout
 from marinecv.data.find_data import DEMO_NAME
 from marinecv.data.places import clock_problems, trusted_times
 from marinecv.data.readers import reader_of
@@ -42,12 +42,11 @@ def describe(
     choice = DataConfig(name=DEMO_NAME, **reading)
     source = source_of(data, choice, log or silent)
     manifest = source.manifest
-    catalog = with_place_columns(source.read(choice, log or silent))
+    catalog, boxes = source.read_with_boxes(choice, log or silent)
+    catalog = with_place_columns(catalog)
     usable_rows = catalog[is_usable(catalog)]
     lines = [f"{manifest.name}: a catalog"]
-    boxes, sentences = pd.DataFrame({"image_id": []}), []
     if manifest.root:
-        boxes, sentences = read_boxes(manifest), reading_lines(manifest, catalog)
         layout = source_layout(manifest)
         lines = [f"{manifest.name}: {layout} ({reader_of(layout).holds}) in {manifest.root}"]
     lines += [
@@ -64,7 +63,7 @@ def describe(
         sides = sides[sides.prod(axis=1).argsort(kind="stable")]
         smallest, median, largest = (f"{width}x{height}" for width, height in sides[[0, len(sides) // 2, -1]])
         lines.append(f"sizes: {smallest} to {largest} pixels, median {median}")
-    return "\n".join([*lines, *sentences])
+    return "\n".join([*lines, *reading_lines(manifest, catalog)])
 
 
 def _usable_text(catalog: pd.DataFrame) -> str:

@@ -119,10 +119,7 @@ def common_folder(paths: Sequence[Path]) -> str:
 
 
 def count_lines(counts: Counter[tuple[str, str]]) -> list[str]:
-    """Return lines that count images by class, and by camera where one is known, the most frequent first.
-
-    `counts` has the number of images by camera, "" where unknown, and class, "" of images with a problem.
-    """
+    """Return lines that count images by class and by known camera, the most frequent first; counts are of both."""
     classes, cameras = Counter(), defaultdict(Counter)
     for (camera, name), count in sorted(counts.items(), key=lambda item: item[0][::-1]):  # equal counts by name
         if name:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from marinecv.data.formats import printable
-from marinecv.data.images import image_table
+from marinecv.data.images import read_capture
 from marinecv.data.shards.records import photo_and_box
 from marinecv.evaluation.calibration import calibrated
 from marinecv.evaluation.conformal import prediction_sets
@@ -63,18 +63,12 @@ def rows_of_files(
     for rank in range(1, min(top, len(names))):
         predictions[f"class_{rank + 1}"] = names[order[:, rank]]
         predictions[f"probability_{rank + 1}"] = ordered[:, rank]
-    predictions |= {"exif_time": exif_times([files[i] for i in readable]), **columns}
+    predictions |= {"exif_time": [read_capture(files[i].absolute())[0] for i in readable], **columns}
     rows = pd.DataFrame({"path": [printable(file.as_posix()) for file in files]})
     rows = rows.join(pd.DataFrame(predictions, index=readable))
     text = rows.select_dtypes(exclude="number").columns
     rows[text] = rows[text].fillna("")
     return rows.assign(problem=[reasons.get(i, "") for i in range(len(files))])
-
-
-def exif_times(files: list[Path]) -> list[str]:
-    """Return the time in the EXIF data of each file, or of the photograph of a crop, "" where there is none."""
-    paths = [Path(photo_and_box(file.absolute())[0]) for file in files]
-    return image_table(Path(paths[0].anchor), [(path, "") for path in paths])["exif_time"].tolist() if paths else []
 
 
 def batch_predictor(

@@ -16,7 +16,7 @@ from marinecv.choices import FITTED_SPLITS, RANDOM_SPLITS, READING, SPLITS, WEIG
 from marinecv.console import Log
 from marinecv.data.accounting import reading_lines
 from marinecv.data.attributes import read_attributes
-from marinecv.data.catalog import check_trainable, class_names_of, limit_catalog, read_boxes
+from marinecv.data.catalog import check_trainable, class_names_of, limit_catalog
 from marinecv.data.download import network
 from marinecv.data.groups import COPY, NEAR_COPY
 from marinecv.data.manifests import Manifest
@@ -220,12 +220,12 @@ def read_data(
         choice = replace(choice, **{name: value for name, value in default.items() if f"data.{name}" not in changes})
     reading = ("name", *READING, "demonstration")
     choice = replace(choice, **{name: getattr(manifest, name) for name in reading})
-    catalog, seed = source.read(choice, log), with_changes(first, changes).training.seed
+    (catalog, boxes), seed = source.read_with_boxes(choice, log), with_changes(first, changes).training.seed
     for line in reading_lines(manifest, catalog):
         log(line)
     if choice.boxes:
         choice = replace(choice, boxes=str(Path(choice.boxes).absolute()))
-    catalog = cropped(catalog, manifest, choice, log)
+    catalog = cropped(catalog, manifest, choice, log, boxes)
     choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))
     pairs = find_pairs(catalog, choice.frame_order, log=log) if is_grouped(choice.split_by) else None
     catalog = split_catalog(catalog, choice.split_by, seed, choice.fractions, pairs, log=log)
@@ -239,7 +239,7 @@ def read_data(
     for recipe in changed:
         if recipe.model.takes_attributes:
             attributes_by_image(recipe, catalog, manifest)  # ValueError where the data have none
-    if any(recipe.data.synthetic for recipe in changed) and synthesize.candidates(catalog, read_boxes(manifest)).empty:
+    if any(recipe.data.synthetic for recipe in changed) and synthesize.candidates(catalog, boxes).empty:
         raise ValueError("No train image has boxes of two classes, the second not a fish. Leave out synthetic=True.")
     if not first.model.is_autoencoder:
         if pairs is None and len(usable(photos_of(catalog))) <= MAX_IMAGES_SEARCHED:

@@ -1,14 +1,13 @@
 """Sort images into class folders of links or copies beside the originals, and undo that exactly."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from marinecv.console import Log, silent
-from marinecv.data.materialize import folder_names
+from marinecv.data.materialize import folder_names, link_or_copy, numbered
 from marinecv.data.names import leaves_folder
 from marinecv.files.csv_tables import check_columns, parse_numbers, read_table, table_text, write_table
 
@@ -35,12 +34,9 @@ def sort_into(folder: Path, table: pd.DataFrame, log: Log) -> None:
     the folder holds something else.
     """
     table = table[table["predicted_class"] != ""]
-    folders, taken, planned = folder_names(table["predicted_class"].unique()), set(), []
-    for path, class_name in zip(map(Path, table["path"]), table["predicted_class"], strict=True):
-        number, name = 2, path.name
-        while (file := f"{folders[class_name]}/{name}").casefold() in taken:
-            number, name = number + 1, f"{path.stem}_{number}{path.suffix}"
-        taken.add(file.casefold())
+    paths, folders, planned = [*map(Path, table["path"])], folder_names(table["predicted_class"].unique()), []
+    names = (f"{folders[name]}/{path.name}" for path, name in zip(paths, table["predicted_class"], strict=True))
+    for path, file in zip(paths, numbered(names), strict=True):
         state = path.stat()
         planned.append([file, str(path.absolute()), state.st_size, state.st_mtime_ns])
     plan = pd.DataFrame(planned, columns=COLUMNS)
@@ -55,7 +51,7 @@ def sort_into(folder: Path, table: pd.DataFrame, log: Log) -> None:
         made = folder / row.file
         made.parent.mkdir(exist_ok=True)
         if not _is_unchanged(made, row):
-            copies += _link_or_copy(Path(row.source).resolve(), made)
+            copies += link_or_copy(Path(row.source).resolve(), made)
     ways = [HARD_LINKS] * (copies < len(plan)) + [f"{copies} copies, where the file system has no links"] * (copies > 0)
     log(f"{folder}: {len(plan)} images by class ({'; '.join(ways)})")
     log(f"  `marinecv data undo-sort {folder / UNDO}` removes them again")
@@ -105,17 +101,3 @@ def _is_unchanged(made: Path, row) -> bool:
         return True
     state = made.stat()
     return state.st_size == row.size and abs(state.st_mtime_ns - row.mtime_ns) < MAX_SECONDS * 10**9
-
-
-def _link_or_copy(source: Path, made: Path) -> bool:
-    """Make a hard link, else a copy; return whether it is a copy."""
-    try:
-        os.link(source, made)
-        return False
-    except FileExistsError:
-        raise
-    except OSError:  # another file system, or one without links
-        part = made.with_name(f"{made.name}.part")
-        shutil.copy2(source, part)
-        os.replace(part, made)
-        return True

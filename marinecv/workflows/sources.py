@@ -10,7 +10,8 @@ import pandas as pd
 
 from marinecv.choices import WEIGHTS
 from marinecv.console import Log
-from marinecv.data.catalog import check_trainable, read_catalog
+from marinecv.data.boxes import as_boxes
+from marinecv.data.catalog import check_trainable, read_catalog_and_boxes
 from marinecv.data.find_data import find_data
 from marinecv.data.layouts import IMAGE_SUFFIXES, image_files
 from marinecv.data.manifests import Manifest, list_manifests
@@ -25,17 +26,23 @@ CATALOG = "catalog"
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that was found, with its catalog if that was read, by label rule and rule for images without boxes."""
+    """A data set that was found, with what was read of it, by label rule and rule for images without boxes."""
 
     manifest: Manifest
     catalog: pd.DataFrame | None = None
+    boxes: pd.DataFrame | None = None
     rules: tuple[str, str] | None = None
 
     def read(self, choice: DataConfig, log: Log) -> pd.DataFrame:
         """Return the catalog, labeled as the data part of a recipe says."""
-        if self.catalog is not None and self.rules in (None, (choice.label_rule, choice.images_without_boxes)):
-            return self.catalog
-        return read_catalog(self.manifest, choice.label_rule, choice.images_without_boxes, log=log)
+        return self.read_with_boxes(choice, log)[0]
+
+    def read_with_boxes(self, choice: DataConfig, log: Log) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the catalog as `read` does, and all boxes; of a DataFrame none."""
+        rules = choice.label_rule, choice.images_without_boxes
+        if self.catalog is not None and self.rules in (None, rules):
+            return self.catalog, self.boxes
+        return read_catalog_and_boxes(self.manifest, *rules, log=log)
 
 
 Paths = str | os.PathLike | Sequence[str | os.PathLike]
@@ -47,7 +54,7 @@ def source_of(data: Data, choice: DataConfig, log: Log) -> Source:
     if isinstance(data, Source):
         return data
     if isinstance(data, pd.DataFrame):
-        return Source(Manifest(name=CATALOG, layout="folders"), as_catalog(data))
+        return Source(Manifest(name=CATALOG, layout="folders"), as_catalog(data), as_boxes(pd.DataFrame()))
     if isinstance(data, Manifest):
         return Source(data)
     reading = {"log": log, **choice.reading}
@@ -79,9 +86,10 @@ def names_data_set(data: str | os.PathLike) -> bool:
 
 def read_catalog_early(manifest: Manifest, choice: DataConfig, log: Log) -> Source:
     """Read the catalog of a data set before TensorFlow is imported; ValueError where nothing can be trained on it."""
-    catalog = read_catalog(manifest, choice.label_rule, choice.images_without_boxes, log=log)
+    rules = choice.label_rule, choice.images_without_boxes
+    catalog, boxes = read_catalog_and_boxes(manifest, *rules, log=log)
     check_trainable(catalog.assign(split="train"))
-    return Source(manifest, catalog, (choice.label_rule, choice.images_without_boxes))
+    return Source(manifest, catalog, boxes, rules)
 
 
 def check_weights_file(weights: str) -> None:

@@ -17,13 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from marinecv.data.catalog import read_catalog
+    from marinecv.data.catalog import read_catalog_and_boxes
     from marinecv.workflows.sources import Source
 
     from .. import opened
 
     manifest = opened.manifest(args)
-    source = Source(manifest, read_catalog(manifest, log=options.print_line))
+    source = Source(manifest, *read_catalog_and_boxes(manifest, log=options.print_line))
     mcv = options.library()
     how = {"frame_order": args.frame_order, "limit": args.limit, "seed": args.seed, "log": options.print_line}
     audit = mcv.audit(source, folder=args.output_dir, **how)

@@ -61,20 +61,40 @@ images = {train = 2, validation = 2}\nboxes = {train = {crab = 1, eel = 1}}\n"""
 BOXES = "filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,64,48,crab,4,6,40,36\nb.jpg,64,48,eel,50,2,56,8\n"
 VALUE = '{"x": 1, "y": 2, "width": 3, "height": 4, "rotation": 5, "rectanglelabels": ["crab"]}'
 RESULT = f'[{{"type": "rectanglelabels", "id": "r", "original_width": 64, "original_height": 48, "value": {VALUE}}}]'
-BESIDE_IMAGES = {
-    "one_class": ("_classes.csv", "filename, crab, eel\na.jpg, 1, 0\nb.jpg, 0, 1\n"),
-    "voc": (
-        "a.xml",
+COCO = """{"images": [{"id": 1, "file_name": "a.jpg", "width": 64, "height": 48, "location": "L1"},
+{"id": "2", "file_name": "b.jpg", "datetime": "2024-02-03 21:14:09", "seq_id": "s"}],
+"categories": [{"id": 3, "name": "crab"}, {"id": 0, "name": "empty"}],
+"annotations": [{"image_id": 1, "category_id": 3, "bbox": [4, 6, 30, 30.5], "iscrowd": 0},
+{"image_id": "2", "category_id": 0, "sequence_level_annotation": true}]}"""
+DETECTIONS = """{"info": {"format_version": "1.6", "detector_metadata": {"typical_detection_threshold": 0.3}},
+"detection_categories": {"1": "animal", "2": "person"}, "classification_categories": {"0": "crab"},
+"images": [{"file": "a.jpg", "detections": [{"category": "1", "conf": 0.9, "bbox": [0.1, 0.2, 0.3, 0.4],
+"classifications": [["0", 0.8]]}]}, {"file": "x\\\\b.jpg", "detections": null, "failure": "unreadable"}]}"""
+PACKAGE = """{"profile": "https://raw.githubusercontent.com/tdwg/camtrap-dp/1.0.2/camtrap-dp-profile.json",
+"resources": [{"name": "deployments", "path": "deployments.csv"}, {"name": "media", "path": ["media.csv"]},
+{"name": "observations", "path": "observations.csv"}]}"""
+MEDIA = """mediaID,deploymentID,timestamp,filePath,fileName,fileMediatype
+m1,d1,2025-04-02T05:11:07+02:00,a.jpg,a.jpg,image/jpeg\nm2,d1,2025-04-02T05:12:07+02:00,b.jpg,b.jpg,image/jpeg\n"""
+COLUMNS = "mediaID,deploymentID,eventID,eventStart,eventEnd,observationType,scientificName,bboxX,bboxY,"
+OBSERVATIONS = f"""{COLUMNS}bboxWidth,bboxHeight
+m1,d1,e1,,,animal,crab,0.1,0.2,"0,3",0.4\n,d1,e2,2025-04-02T05:12:00+02:00,2025-04-02T05:13:00+02:00,animal,eel,,,,\n"""
+CAMTRAP = {"datapackage.json": PACKAGE, "media.csv": MEDIA, "observations.csv": OBSERVATIONS}
+CAMTRAP["deployments.csv"] = "deploymentID,locationID\nd1,river\n"
+BESIDE_IMAGES = {  # (folder, file) -> text
+    ("coco", "coco.json"): COCO,
+    ("detections", "md.json"): DETECTIONS,
+    **{(f"package of {changed}", file): text for changed in CAMTRAP for file, text in CAMTRAP.items()},
+    ("one_class", "_classes.csv"): "filename, crab, eel\na.jpg, 1, 0\nb.jpg, 0, 1\n",
+    ("voc", "a.xml"): (
         "<annotation><filename>a.jpg</filename><size><width>64</width><height>48</height></size><object><name>crab</name>"
-        "<bndbox><xmin>4</xmin><ymin>6</ymin><xmax>40</xmax><ymax>36</ymax></bndbox></object></annotation>",
+        "<bndbox><xmin>4</xmin><ymin>6</ymin><xmax>40</xmax><ymax>36</ymax></bndbox></object></annotation>"
     ),
-    "cvat": (
-        "annotations.xml",
+    ("cvat", "annotations.xml"): (
         '<annotations><image id="0" name="a.jpg" width="64" height="48" subset="train"><tag label="crab"/><polygon '
         'label="crab" points="1,2;3,4"/><box label="crab" xtl="4" ytl="6" xbr="40" ybr="36" rotation="9"/></image>'
-        '<image id="1" name="b.jpg"><mask label="crab" left="1" top="2" width="3" height="4"/></image></annotations>',
+        '<image id="1" name="b.jpg"><mask label="crab" left="1" top="2" width="3" height="4"/></image></annotations>'
     ),
-    "tasks": ("tasks.json", f'[{{"data": {{"image": "a.jpg"}}, "annotations": [{{"result": {RESULT}}}]}}]'),
+    ("tasks", "tasks.json"): f'[{{"data": {{"image": "a.jpg"}}, "annotations": [{{"result": {RESULT}}}]}}]',
 }
 Target = Callable[[bytes, Path], None]
 TARGETS: dict[str, Target] = {}
@@ -110,7 +130,7 @@ def make_place(place: Path) -> Path:
     for split in ("train", "valid"):
         (place / "roboflow" / split / "_annotations.csv").write_text(BOXES)
     (place / "listed" / "labels.csv").write_text("file,class\na.jpg,crab\nb.jpg,'eel'\n")
-    for folder, (file, text) in BESIDE_IMAGES.items():
+    for (folder, file), text in BESIDE_IMAGES.items():
         for name in ("a.jpg", "b.jpg"):
             (place / folder).mkdir(exist_ok=True)
             Image.new("RGB", (64, 48)).save(place / folder / name)
@@ -175,6 +195,10 @@ _data_set("classes_csv", "one_class/_classes.csv", "classes_csv")
 _data_set("voc_xml", "voc/a.xml", "voc")
 _data_set("cvat_xml", "cvat/annotations.xml", "cvat")
 _data_set("label_studio_json", "tasks/tasks.json", "label_studio")
+_data_set("coco_json", "coco/coco.json", "coco")
+_data_set("megadetector_json", "detections/md.json", "megadetector")
+for _file in CAMTRAP:
+    _data_set(f"camtrap_{_file.partition('.')[0]}", f"package of {_file}/{_file}", "camtrap_dp")
 _data_set("yolo_label", "yolo/train/labels/a.txt", "yolo")
 _data_set("data_yaml", "named/data.yaml", "yolo")
 

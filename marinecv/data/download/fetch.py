@@ -117,10 +117,7 @@ def _copy_or_unpack(manifest: Manifest, source: Path, content: Path, progress: L
 
 
 def verify(manifest: Manifest) -> None:
-    """Raise ValueError where the files at `root` do not have the hashes and counts that their manifest states.
-
-    Images are matched by split and file name, so any layout of the same images passes.
-    """
+    """Raise ValueError where files lack the hashes and counts of their manifest; images match by split and name."""
     images, boxes = read_images_and_boxes(manifest)
     if manifest.hashes:
         _verify_hashes(images, manifest.toml.parent / manifest.hashes)

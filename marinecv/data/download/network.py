@@ -42,10 +42,7 @@ def reachable(url: str, timeout: float = 5.0) -> bool:
 
 
 def download(url: str, path: Path, progress: Log) -> None:
-    """Download a URL to a path, which exists only when complete; `<path>.part` of the same version is resumed.
-
-    Raises ConnectionError where the server refuses or the connection broke `RETRIES` times, OSError for the disk.
-    """
+    """Download a URL to a path, whole or not at all, resuming `<path>.part`; ConnectionError, OSError for the disk."""
     if not reachable(url):
         raise ConnectionError(f"{urlsplit(url).hostname} does not answer. Run the command again with a network. {HINT}")
     part = path.with_name(f"{path.name}.part")
@@ -73,10 +70,7 @@ def download(url: str, path: Path, progress: Log) -> None:
 
 
 def download_from_drive(file_id: str, path: Path, progress: Log) -> None:
-    """Download a public Google Drive file with gdown; `path` exists only when complete.
-
-    Raises ConnectionError where gdown fails, and OSError where the disk is full.
-    """
+    """Download a public Google Drive file with gdown as `download` does."""
     import gdown
 
     part = path.with_name(f"{path.name}.part")

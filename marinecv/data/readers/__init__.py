@@ -18,12 +18,12 @@ class Reader:
     holds: str  # what the folder holds, for messages
     rank: int = 5  # readers are tried in this order
     has_table: bool = True  # a file says what the images are, so that no folder below is tried
-    class_from_boxes: bool = False  # the boxes of an image decide its class; else `read` returns it
+    class_from_boxes: bool = True  # the boxes of an image decide its class; else `read` returns it
     class_order: Callable = lambda manifest: []  # class names in the order of the data, if they have one
     tables: Callable = lambda manifest: []  # files that are read beside the images, whether or not they exist
     takes_columns: Callable[[Path], bool] | None = None  # whether a folder has a table whose columns a manifest names
     notes: Callable = lambda manifest: []  # sentences on what the files name and lack
-    sentence: Callable = lambda manifest, images: ""  # how the images were read, where that was a choice
+    sentence: Callable = lambda manifest, images: " ".join(images.attrs.get("decisions", ()))  # how images were read
     facts: Callable[[Path], dict] = lambda root: {}  # fields of the manifest that a folder states
     source: Callable[[Path], str] = lambda root: ""  # of a pack: the layout of the files it was made of
     beside: tuple[str, ...] = ()  # files that the published archive has beside the folder

@@ -4,6 +4,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from datetime import UTC, datetime
+from itertools import chain
 from math import nan
 from operator import itemgetter
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.data.annotations import class_of, objects_of, read_json, text_of
-from marinecv.data.labeled_images import VIDEO, Labeled, box_of, decisions_sentence, tables_of
+from marinecv.data.labeled_images import VIDEO, Labeled, box_of, tables_of
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import EMPTY_CLASS, leaves_folder
 from marinecv.data.readers import Reader
@@ -27,19 +28,17 @@ TABLES = {  # and the columns that each must have
 }
 BOX = ("bboxX", "bboxY", "bboxWidth", "bboxHeight")
 NOT_CLASSIFIED = "unclassified"
-UNNAMED = "the table of media does not name it"
 Row = dict[str, str]
 
 
 def read_camtrap_dp(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images and boxes (`BOX_COLUMNS`, corners in pixels), see `tables_of`.
+    """Return images and boxes (corners in pixels), see `tables_of`; ValueError where a table cannot be read.
 
-    The class is the scientific name, else the type of an observation. An observation of an event is of every image of
-    its deployment in that time that has none of its own. Photographs of a camera being set up have no class. `camera`
-    and `group` are the location, else the deployment. Raises ValueError where a table is elsewhere, or cannot be read.
+    An observation of an event is of every image of its deployment in that time that has none of its own. Photographs of
+    a camera being set up have no class. `camera` and `group` are the location, else the deployment.
     """
     root, decisions = manifest.root, []
-    deployments, media, observations = (_rows(root, name) for name in TABLES)
+    deployments, media, observations = (_rows(root, name, paths) for name, paths in _files(root).items())
     locations = {row["deploymentID"]: row.get("locationID", "") for row in deployments}
     of_media: dict[str, list[Row]] = {row["mediaID"]: [] for row in media}
     if len(of_media) < len(media):
@@ -67,7 +66,7 @@ def read_camtrap_dp(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         _record(row, of_media[row["mediaID"]], locations.get(row["deploymentID"]) or row["deploymentID"])
         for row in media
     ]
-    return tables_of(root, records, unnamed=UNNAMED, decisions=decisions)
+    return tables_of(root, records, decisions=decisions)
 
 
 def _record(row: Row, observations: list[Row], camera: str) -> Labeled:
@@ -126,10 +125,10 @@ def _seconds(*columns: list[str]) -> list[list[float]]:
     ]
 
 
-def _rows(root: Path, name: str) -> list[Row]:
-    """Return the rows of a table of the package as text, with their `source`; the table may be in several files."""
+def _rows(root: Path, name: str, paths: list[Path]) -> list[Row]:
+    """Return the rows of a table of the package as text, with their `source`."""
     rows = []
-    for path in _paths(root, name):
+    for path in paths:
         header, table = read_cells(path, root, f"the columns {', '.join(TABLES[name])}")
         header = [*map(str.strip, header)]
         check_columns(header, TABLES[name], path)
@@ -142,30 +141,29 @@ def _rows(root: Path, name: str) -> list[Row]:
     return rows
 
 
-def _paths(root: Path, name: str) -> list[Path]:
-    """Return the files of a table; raise ValueError where there are none, or some are not below the folder."""
-    package = read_json(root / PACKAGE)
+def _files(root: Path) -> dict[str, list[Path]]:
+    """Return the files of each table; raise ValueError where there are none, or some are not below the folder."""
+    package, files = read_json(root / PACKAGE), {}
     profile = text_of(package.get("profile"))
     version = re.search(r"/(\d+)\.\d+[^/]*/", profile)
     if version and version[1] != "1":
         raise ValueError(f"{root / PACKAGE} is of the profile {profile:.200}. Expected Camtrap DP 1.0. Convert it.")
-    stated = [
-        resource.get("path")
-        for resource in objects_of(package, "resources", root / PACKAGE)
-        if text_of(resource.get("name")).casefold() == name
-    ]
-    paths = [text_of(path) for each in stated for path in (each if isinstance(each, list) else [each])]
-    if not paths:
-        raise ValueError(f"{root / PACKAGE} has no resource {name}. Expected {', '.join(TABLES)}. Export it again.")
-    for path in paths:
-        if "://" in path or leaves_folder(path) or not path.lower().endswith((".csv", ".csv.gz")):
-            raise ValueError(
-                f"The {name} of {root / PACKAGE} are in {path!r:.200}. Expected .csv or .csv.gz files beside it. "
-                "Download or convert them, and name them in the package."
-            )
-        if not (root / path).is_file():
-            raise ValueError(f"{root / path}, the {name} of {root / PACKAGE}, is no file. Put it there.")
-    return [root / path for path in dict.fromkeys(paths)]  # some packages list a resource several times
+    resources = objects_of(package, "resources", root / PACKAGE)
+    for name in TABLES:
+        stated = [each.get("path") for each in resources if text_of(each.get("name")).casefold() == name]
+        paths = [text_of(path) for each in stated for path in (each if isinstance(each, list) else [each])]
+        if not paths:
+            raise ValueError(f"{root / PACKAGE} has no resource {name}. Expected {', '.join(TABLES)}. Export it again.")
+        for path in paths:
+            if "://" in path or leaves_folder(path) or not path.lower().endswith((".csv", ".csv.gz")):
+                raise ValueError(
+                    f"The {name} of {root / PACKAGE} are in {path!r:.200}. Expected .csv or .csv.gz files beside it. "
+                    "Download or convert them, and name them in the package."
+                )
+            if not (root / path).is_file():
+                raise ValueError(f"{root / path}, the {name} of {root / PACKAGE}, is no file. Put it there.")
+        files[name] = [root / path for path in dict.fromkeys(paths)]  # some packages list a resource several times
+    return files
 
 
 def _is_package(root: Path) -> bool:
@@ -173,16 +171,9 @@ def _is_package(root: Path) -> bool:
     return path.is_file() and all(f'"{name}"'.encode() in path.read_bytes() for name in TABLES)
 
 
-def _tables(manifest: Manifest) -> list[Path]:
-    return [manifest.root / PACKAGE, *(path for name in TABLES for path in _paths(manifest.root, name))]
-
-
 READER = Reader(
-    rank=5,
     detects=_is_package,
     read=read_camtrap_dp,
     holds=f"{PACKAGE} of deployments, media and observations (Camtrap DP)",
-    class_from_boxes=True,
-    tables=_tables,
-    sentence=decisions_sentence,
+    tables=lambda manifest: [manifest.root / PACKAGE, *chain(*_files(manifest.root).values())],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.data.boxes import bad_row
-from marinecv.data.labeled_images import Labeled, decisions_sentence, tables_of
+from marinecv.data.labeled_images import Labeled, tables_of
 from marinecv.data.layouts import split_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_name
@@ -14,16 +14,11 @@ from marinecv.data.user_csv import read_cells, row_problem
 from marinecv.schema import names
 
 CLASSES = "_classes.csv"
-UNNAMED = f"no row of a {CLASSES} names it"
 NO_CLASS = f"{CLASSES} gives it no class"
 
 
 def read_classes_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images (`IMAGE_COLUMNS`) and an empty boxes table.
-
-    Images of no class, of several, or in no row are rows with a problem. Raises ValueError where more than half of the
-    images with a class have several.
-    """
+    """Return images, see `tables_of`, and an empty boxes table; ValueError where most images have several classes."""
     root, records = manifest.root, []
     for split, table in _tables(root).items():
         folder = table.parent.relative_to(root).as_posix()
@@ -46,7 +41,7 @@ def read_classes_csv(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
             f"{several} of {len(records)} rows of {CLASSES} below {root} have several classes. Expected one class an "
             "image: labels of several classes are not read. Draw boxes, or export one class an image."
         )
-    return tables_of(root, records, unnamed=UNNAMED)
+    return tables_of(root, records)
 
 
 def _tables(root: Path) -> dict[str, Path]:
@@ -58,7 +53,7 @@ READER = Reader(
     rank=1,
     detects=lambda root: bool(_tables(root)),
     read=read_classes_csv,
+    class_from_boxes=False,
     holds=f"{CLASSES} (here or in train/, valid/, test/)",
     tables=lambda manifest: [*_tables(manifest.root).values()],
-    sentence=decisions_sentence,
 )

@@ -7,15 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from marinecv.data.annotations import (
-    class_of,
-    json_files,
-    name_in,
-    objects_of,
-    read_json,
-    text_of,
-)
-from marinecv.data.labeled_images import Box, Labeled, box_of, decisions_sentence, tables_of
+from marinecv.data.annotations import class_of, json_files, name_in, objects_of, read_json, text_of
+from marinecv.data.labeled_images import Box, Labeled, box_of, tables_of
 from marinecv.data.layouts import (
     ANNOTATION_FOLDERS,
     IMAGE_FOLDERS,
@@ -35,11 +28,10 @@ MAX_OVER = 0.1  # of the boxes of a file that may reach over the edge of their i
 
 
 def read_coco(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images and boxes (`BOX_COLUMNS`, corners in pixels), see `tables_of`.
+    """Return images and boxes (corners in pixels), see `tables_of`.
 
     The split is that of the folder or name of a JSON file, else of the image's folder. An annotation without a box is
-    the class of its image, unless it is of the whole sequence and another is of the image. `group` is the camera, else
-    the sequence; versions that Roboflow made of one image are found as near-duplicates, by their names.
+    the class of its image, unless it is of the whole sequence and another is of the image.
     """
     root, records, decisions = manifest.root, [], []
     files, own_splits = image_files(root, deep=True), {folder: split for split, folder in split_folders(root).items()}
@@ -56,10 +48,11 @@ def read_coco(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
             paths = (posixpath.join(folder.relative_to(root), normalize_path(record.name)) for record in of_file)
             num_found[folder] = sum(posixpath.normpath(path) in known for path in paths)
         folder = max(num_found, key=num_found.get)
-        for record in of_file:
+        for number, record in enumerate(of_file):  # in place, for the same reason
             parents = (folder / normalize_path(record.name)).parents
             of_place = next((splits[parent] for parent in parents if parent in splits), "")
-            records.append(replace(record, folder=folder.relative_to(root).as_posix(), split=split or of_place))
+            of_file[number] = replace(record, folder=folder.relative_to(root).as_posix(), split=split or of_place)
+        records += of_file
     return tables_of(root, records, files, decisions=decisions)
 
 
@@ -83,6 +76,7 @@ def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
         )
     boxes, labels, of_sequence = defaultdict(list), defaultdict(dict), defaultdict(dict)
     for number, annotation in enumerate(annotations):
+        annotations[number] = None  # free its memory: a file may have millions
         image_id, source = text_of(annotation.get("image_id")), f"{where}:annotations[{number}]"
         category = text_of(annotation.get("category_id"))
         name = names.get(category, "")
@@ -101,12 +95,13 @@ def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
         )
     records = []
     for number, (image_id, image) in enumerate(zip(sizes, images, strict=True)):
+        images[number] = None
         name = name_in(image, "file_name")
         classes = labels.get(image_id) or of_sequence.get(image_id) or {}
         problem = f"its category is not in categories ({classes['']})" if "" in classes else ""
         record = Labeled(
             name=name,
-            source=f"{where}:images[{number}]",
+            source=where,
             class_names=tuple(classes),
             camera=text_of(image.get("location")),
             sequence=text_of(image.get("seq_id")),
@@ -137,11 +132,8 @@ def _holds_corners(annotations: list[dict], sizes: dict[str, tuple[int, int] | N
 
 
 READER = Reader(
-    rank=5,
     detects=lambda root: bool(_tables(root)),
     read=read_coco,
     holds="a JSON file of images, annotations and categories (COCO; here, in annotations/ or train/, valid/, test/)",
-    class_from_boxes=True,
     tables=lambda manifest: _tables(manifest.root),
-    sentence=decisions_sentence,
 )

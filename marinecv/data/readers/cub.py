@@ -8,7 +8,8 @@ import pandas as pd
 
 from marinecv.data.boxes import BOX_COLUMNS
 from marinecv.data.formats import printable
-from marinecv.data.images import ABSENT_FILE, image_table
+from marinecv.data.images import image_table
+from marinecv.data.labeled_images import UNNAMED
 from marinecv.data.layouts import image_files
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import leaves_folder, normalize_name
@@ -18,8 +19,6 @@ from marinecv.data.user_csv import find_named_images, utf8_text
 IMAGES, CLASSES, LABELS = CUB_TABLES = ("images.txt", "classes.txt", "image_class_labels.txt")
 SPLIT, BOXES = "train_test_split.txt", "bounding_boxes.txt"  # both may be absent
 FOLDER = "images"
-UNNAMED = f"{IMAGES} does not name it"
-NO_FILE = f"named in {IMAGES} but the file is absent"
 ATTRIBUTES, ATTRIBUTE_FOLDER = "attributes.txt", "attributes"
 OF_IMAGES, OF_CLASSES = "image_attribute_labels.txt", "class_attribute_labels_continuous.txt"
 CERTAINTIES = (1, 4)  # 1 not visible, 2 guessing, 3 probably, 4 definitely
@@ -44,7 +43,7 @@ def read_cub(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = [*zip(named["path"], named["split"], named["class_name"], strict=True)]
     images = image_table(root, rows + [(path, "") for path in unnamed], unnamed)
     boxes = _read_boxes(root, named.assign(image_id=images["image_id"].iloc[: len(named)].to_numpy()))
-    return images.assign(problem=images["problem"].replace(ABSENT_FILE, NO_FILE)), boxes
+    return images, boxes
 
 
 def cub_classes(manifest: Manifest) -> pd.DataFrame:
@@ -236,6 +235,7 @@ READER = Reader(
     rank=3,
     detects=lambda root: all((root / table).is_file() for table in CUB_TABLES),
     read=read_cub,
+    class_from_boxes=False,
     holds=f"{', '.join(CUB_TABLES)} (CUB)",
     class_order=lambda manifest: [*cub_classes(manifest)["class_name"]],
     tables=lambda manifest: [manifest.root / name for name in (*CUB_TABLES, SPLIT, BOXES)],

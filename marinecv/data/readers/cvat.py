@@ -8,7 +8,7 @@ import pandas as pd
 
 from marinecv.data.annotations import read_xml, text_of
 from marinecv.data.formats import begins_with, printable
-from marinecv.data.labeled_images import Box, Labeled, box_of, decisions_sentence, drop_refuted_classes, tables_of
+from marinecv.data.labeled_images import Box, Labeled, box_of, drop_refuted_classes, tables_of
 from marinecv.data.layouts import folder_splits, image_files
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import Reader
@@ -20,11 +20,10 @@ _NUMBERS = {"box": ("xtl", "ytl", "xbr", "ybr"), "mask": ("left", "top", "width"
 
 
 def read_cvat(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners in pixels).
+    """Return images and boxes (corners in pixels), see `tables_of`; ValueError for tracks, which are of a video.
 
     A tag is the class of its image, unless boxes refute it. Of polygons, masks and turned boxes the bounding box is
-    taken; other shapes are boxes with a problem. Classes are labels, or the attribute `species` where every box has it.
-    A `subset`, else a file, that is named after a split is one. Raises ValueError for tracks, which are of a video.
+    taken. Classes are labels, or the attribute `species` where every box has it.
     """
     root, records, decisions = manifest.root, [], []
     paths = image_files(root, deep=True)
@@ -55,7 +54,7 @@ def read_cvat(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         )
         records.append(record)
     records = drop_refuted_classes(records, "Tags", decisions)
-    return tables_of(root, records, paths, unnamed="no <image> of CVAT names it", decisions=decisions)
+    return tables_of(root, records, paths, decisions)
 
 
 def _files(root: Path) -> list[Path]:
@@ -99,7 +98,5 @@ READER = Reader(
     detects=lambda root: bool(_files(root)),
     read=read_cvat,
     holds="annotations.xml of CVAT for images",
-    class_from_boxes=True,
     tables=lambda manifest: _files(manifest.root),
-    sentence=decisions_sentence,
 )

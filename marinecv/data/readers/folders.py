@@ -37,9 +37,8 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images (`IMAGE_COLUMNS`) and an empty boxes table.
 
     The class is the first folder or the leaf of a taxonomy, see `choose_level`. Folders below it (a camera, a day) are
-    the `group`, such as "cam1/2021-05-03"; images directly in a class folder that has some form the group ".". Images
-    beside the class or split folders are rows with a problem; folders beside split folders, and those of labels and
-    masks, are not read.
+    the `group`, "cam1/2021-05-03"; images directly in a class folder that has some form the group ".". Images beside
+    class or split folders are rows with a problem; folders beside split folders, of labels and masks are not read.
     """
     root, chosen = manifest.root, manifest.folder_classes
     level = manifest.class_level or ("first" if chosen else "")
@@ -144,10 +143,7 @@ def level_sentence(manifest: Manifest, images: pd.DataFrame) -> str:
 
 
 def classes_at(level: str, folders: Iterable[Folders]) -> dict[Folders, tuple[str, str]]:
-    """Return class and group of every folder that images lie in.
-
-    The class is the "first" folder, or the "leaf": the last before any that is a number, a letter, a place or a date.
-    """
+    """Return class and group of folders; a leaf is the last folder before a number, letter, place or date."""
     ends = {names: 1 if level == "first" else _leaf_end(names) for names in folders}
     return {
         names: (names[end - 1], "/".join((*filter(PLACE_NAME.fullmatch, names[: end - 1]), *names[end:])) or ".")
@@ -218,6 +214,7 @@ READER = Reader(
     rank=9,
     detects=_is_folders,
     read=read_folders,
+    class_from_boxes=False,
     holds="folders of images named after their class, which images/, labels/ and train/ are not",
     has_table=False,
     sentence=level_sentence,

@@ -10,14 +10,13 @@ import pandas as pd
 
 from marinecv.data.annotations import read_json, text_of
 from marinecv.data.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES, begins_with, printable
-from marinecv.data.labeled_images import Box, Labeled, box_of, decisions_sentence, drop_refuted_classes, tables_of
+from marinecv.data.labeled_images import Box, Labeled, box_of, drop_refuted_classes, tables_of
 from marinecv.data.layouts import image_files
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import Reader
 from marinecv.data.readers.table import COLUMN_NAMES, column_key
 from marinecv.data.shapes import enclosing, size_of, turned
 
-UNNAMED = "no task of Label Studio names it"
 NOT_LABELED = "nobody has labeled its task"
 _TASKS = re.compile(rb'\A(\xef\xbb\xbf)?\s*\[\s*\{.*?"(annotations|completions|annotation_id|data)"\s*:', re.DOTALL)
 _UPLOAD = re.compile(r"upload/\d+/(?P<stored>(?:[0-9a-f]{8}-)?(?P<name>[^/]+))$")
@@ -36,12 +35,11 @@ class Region:
 
 
 def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners in pixels).
+    """Return images and boxes (corners in pixels), see `tables_of`; an address is never opened.
 
     Of several annotations of a task the newest counts that is not cancelled; predictions do not. A choice is the class
     of its image, unless boxes refute it; where every box has a choice of its own, that is its class, else its label is.
-    Of turned boxes and polygons the bounding box is taken; other shapes are boxes with a problem. Images are found by
-    name, an address is never opened. Raises ValueError for JSON-MIN, and where the image or class could be several.
+    Of turned boxes and polygons the bounding box is taken; other shapes are boxes with a problem.
     """
     root, records, decisions = manifest.root, [], []
     files = image_files(root, deep=True)
@@ -71,7 +69,7 @@ def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         )
         records.append(record)
     records = drop_refuted_classes(records, "Choices of images", decisions)
-    return tables_of(root, records, files, unnamed=UNNAMED, decisions=decisions)
+    return tables_of(root, records, files, decisions=decisions)
 
 
 def _files(root: Path) -> list[Path]:
@@ -188,7 +186,5 @@ READER = Reader(
     detects=lambda root: bool(_files(root)),
     read=read_label_studio,
     holds="a .json of tasks (Label Studio)",
-    class_from_boxes=True,
     tables=lambda manifest: _files(manifest.root),
-    sentence=decisions_sentence,
 )

@@ -9,7 +9,7 @@ import pandas as pd
 
 from marinecv.data.annotations import class_of, json_files, name_in, objects_of, read_json, text_of
 from marinecv.data.boxes import CORNERS
-from marinecv.data.labeled_images import VIDEO, Box, Labeled, box_of, decisions_sentence, tables_of
+from marinecv.data.labeled_images import VIDEO, Box, Labeled, box_of, tables_of
 from marinecv.data.layouts import image_files, sub_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import EMPTY_CLASS, normalize_path
@@ -21,15 +21,13 @@ KEYS = ("images", "detection_categories")
 THRESHOLD = 0.2  # where the file states none
 WHOLE_IMAGE, NO_DETECTION = (0, 0, 1, 1), "unknown"  # of SpeciesNet, for a class of an image without a box
 VIDEO_NAME = re.compile(r".*\.(mp4|avi|mov|mkv|m4v|mpe?g|wmv|asf|mts|3gp|flv|webm)", re.IGNORECASE | re.DOTALL)
-UNNAMED = "the detections do not name it"
 
 
 def read_megadetector(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images and boxes (`BOX_COLUMNS`, corners in pixels), see `tables_of`.
+    """Return images and boxes (corners in pixels), see `tables_of`; ValueError for several files of detections.
 
-    The class of a box is its best classification, else its detection category. Boxes of less confidence than the
-    detector's typical threshold are not used; an image that was processed and has none left is of class "empty". The
-    first folder of an image is its `group`. Raises ValueError where there are several files of detections.
+    The class of a box is its best classification, else its detection category. Boxes below the detector's typical
+    threshold are not used; an image that has none left is "empty". The first folder of an image is its `group`.
     """
     tables = _tables(manifest.root)
     if len(tables) != 1:
@@ -45,7 +43,7 @@ def read_megadetector(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         used.append(replace(record, boxes=boxes, class_names=class_names))
     decision = f"Boxes of {tables[0].name} of less confidence than {threshold:g} are not used; an image without other "
     decision += f'boxes is of class "{EMPTY_CLASS}".'
-    return tables_of(manifest.root, used, unnamed=UNNAMED, decisions=[decision])
+    return tables_of(manifest.root, used, decisions=[decision])
 
 
 def read_detections(path: Path, root: Path) -> pd.DataFrame:
@@ -60,7 +58,7 @@ def read_detections(path: Path, root: Path) -> pd.DataFrame:
         ValueError: the file cannot be read, or names no image below `root`.
     """
     records, facts, _ = _read_file(path, root)
-    images, boxes = tables_of(root, records, unnamed=UNNAMED)
+    images, boxes = tables_of(root, records)
     unknown = images.loc[~is_usable(images), ["image_id", "problem"]].assign(class_name="", source=path.name)
     boxes = pd.concat([boxes, unknown.assign(**dict.fromkeys(CORNERS, nan))], ignore_index=True)
     facts = [facts.get(source, (nan, "")) for source in boxes["source"]]
@@ -144,7 +142,5 @@ READER = Reader(
     detects=lambda root: bool(_tables(root)) and not _has_class_folders(root),
     read=read_megadetector,
     holds="a JSON file of images and detection_categories (MegaDetector)",
-    class_from_boxes=True,
     tables=lambda manifest: _tables(manifest.root),
-    sentence=decisions_sentence,
 )

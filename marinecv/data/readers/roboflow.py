@@ -2,22 +2,23 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from marinecv.data.boxes import BOX_COLUMNS, CORNERS
+from marinecv.data.boxes import BOX_COLUMNS, CORNERS, bad_row, refuse_mostly_bad
 from marinecv.data.images import image_table
+from marinecv.data.labeled_images import OTHER_SIZE, UNNAMED
 from marinecv.data.layouts import image_files, split_folders
 from marinecv.data.manifests import Manifest
-from marinecv.data.names import refuse_unmatched
+from marinecv.data.names import leaves_folder, normalize_name, refuse_unmatched
 from marinecv.data.readers import Reader
 from marinecv.data.splits.split_catalog import NO_SPLIT
-from marinecv.data.user_csv import find_named_images, read_user_csv
+from marinecv.data.user_csv import bad_rows, find_named_images, read_cells
 from marinecv.data.user_tables import is_usable
+from marinecv.files.csv_tables import check_columns
 
 ANNOTATIONS = "_annotations.csv"
 SIZE = ("width", "height")
-UNNAMED = "lies in a sub-folder and no row of the CSV names it"
-OTHER_SIZE = "its image has another size"
 
 
 def read_roboflow(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -54,12 +55,30 @@ def read_roboflow(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _read_boxes(table: Path, root: Path, images: list[Path]) -> pd.DataFrame:
-    rows = read_user_csv(table, ["filename", "class", *CORNERS], root, optional=SIZE, numbers=(*CORNERS, *SIZE))
-    places = find_named_images(table.parent, rows["filename"], images)
-    refuse_unmatched(table, rows["filename"], places, images)
-    named = rows["filename"].str.strip() != ""
-    rows["image_id"] = [path.relative_to(root).as_posix() * name for path, name in zip(places, named, strict=True)]
-    return rows.rename(columns={"class": "class_name"})[[*BOX_COLUMNS, *SIZE]]
+    """Return the rows of a CSV as text; header names have any case, and a bad row has a `problem` that quotes it."""
+    needed = ["filename", "class", *CORNERS]
+    header, rows = read_cells(table, root, ",".join(needed))
+    header = [normalize_name(cell).casefold() for cell in header]
+    check_columns(header, needed, table)
+    if twice := [column for column in (*needed, *SIZE) if header.count(column) > 1]:
+        raise ValueError(f"{table} has the column {twice[0]} twice. Expected it once. Remove one of the two.")
+    boxes = [dict(zip(header, cells, strict=False)) for _, cells, _ in rows]
+    boxes = pd.DataFrame(boxes, columns=[*needed, *SIZE], dtype=str).fillna("")
+    boxes["source"] = [source for source, *_ in rows]
+    for box in boxes[boxes["filename"].map(leaves_folder)].itertuples():
+        raise ValueError(f"Row {box.source} names {box.filename!r}, outside the folder of the CSV. Expected one below.")
+    boxes["problem"] = pd.Series(bad_rows(boxes[needed].to_dict("records"), rows, len(header)), dtype=str)
+    for column in (*CORNERS, *SIZE):
+        is_finite = np.isfinite(pd.to_numeric(boxes[column], errors="coerce").astype(float))
+        for row in np.flatnonzero(~is_finite & is_usable(boxes) & (boxes[column] != "")):
+            reason = f"{column} is {boxes.at[row, column]!r:.40}, no number"
+            boxes.at[row, "problem"] = bad_row(rows[row][2], reason)
+    refuse_mostly_bad(boxes)
+    places = find_named_images(table.parent, boxes["filename"], images)
+    refuse_unmatched(table, boxes["filename"], places, images)
+    named = boxes["filename"].str.strip() != ""
+    boxes["image_id"] = [path.relative_to(root).as_posix() * name for path, name in zip(places, named, strict=True)]
+    return boxes.rename(columns={"class": "class_name"})[[*BOX_COLUMNS, *SIZE]]
 
 
 def _compare_sizes(images: pd.DataFrame, boxes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -87,6 +106,5 @@ READER = Reader(
     detects=lambda root: any(table.is_file() for table in _tables(root)),
     read=read_roboflow,
     holds=f"{ANNOTATIONS} (here or in train/, valid/, test/)",
-    class_from_boxes=True,
     tables=lambda manifest: _tables(manifest.root),
 )

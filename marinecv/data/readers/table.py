@@ -12,15 +12,15 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.data.annotations import text_of
-from marinecv.data.boxes import bad_row, refuse_mostly_bad
+from marinecv.data.boxes import refuse_mostly_bad
 from marinecv.data.formats import printable
-from marinecv.data.labeled_images import Labeled, decisions_sentence, tables_of
+from marinecv.data.labeled_images import Labeled, tables_of
 from marinecv.data.layouts import HIDDEN_PREFIXES
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_name, normalize_path
 from marinecv.data.readers import Reader
 from marinecv.data.splits.split_catalog import known_splits
-from marinecv.data.user_csv import DELIMITERS, MAX_UNPACKED_BYTES, Row, read_cells, row_problem
+from marinecv.data.user_csv import DELIMITERS, MAX_UNPACKED_BYTES, Row, bad_rows, read_cells
 from marinecv.data.user_tables import is_usable
 from marinecv.schema import check_choice
 
@@ -48,12 +48,10 @@ _DATE = re.compile(rf"^{_DAY_FIRST}[ T]+(\d{{1,2}}):(\d\d(?::\d\d)?)(?: ?([AP]M)
 
 
 def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images and an empty boxes table.
+    """Return images, see `tables_of`, and an empty boxes table; a labels.csv that names a file again is an error.
 
     `columns` of the manifest name columns, the usual names of `COLUMN_NAMES` the others. The `group` of an image is its
-    site and camera, else its sequence; without such columns its first sub-folder. Images that no row names, those of
-    several classes, and rows that cannot be read or whose file is absent are rows with a problem; in a labels.csv a
-    file that is named again is an error.
+    site and camera, else its sequence; without such columns its first sub-folder.
     """
     root, table = manifest.root, _find_table(manifest.root, manifest.columns)
     header, rows = _read_rows(table, root)
@@ -75,9 +73,7 @@ def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         what = f"{row.name} again" if row.file else "no file"
         raise ValueError(f"Row {row.source} names {what}. Expected one row an image. Fix the CSV.")
     needed = facts[["file", "class"] if is_own else ["file"]].to_dict("records")
-    problems = [row_problem(row, len(cells) - len(header)) for row, (_, cells, _) in zip(needed, rows, strict=True)]
-    bad = [bad_row(text, problem) if problem else "" for (*_, text), problem in zip(rows, problems, strict=True)]
-    facts["problem"] = pd.Series(bad, dtype=str)
+    facts["problem"] = pd.Series(bad_rows(needed, rows, len(header)), dtype=str)
     refuse_mostly_bad(facts)
     facts["problem"] = facts["problem"].mask(is_usable(facts) & (facts["class"] == ""), unlabeled)
     rows_of_records = facts[["name", "source", "split", "camera", "sequence", "taken_at", "problem"]].to_dict("records")
@@ -86,7 +82,7 @@ def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     words = ", ".join(f"{name}={column}" for name, column in used.items())
     is_said = not is_own or used.keys() - {"file", "class", "split"}
     decisions = [f"Columns of {table.name}: {words}."] if is_said else []
-    images, boxes = tables_of(root, records, unnamed=unlabeled, decisions=decisions)
+    images, boxes = tables_of(root, records, decisions=decisions)
     if not {"site", "camera", "sequence"} & used.keys():
         images["group"] = [normalize_name(name.partition("/")[0]) if "/" in name else "" for name in images["image_id"]]
     return images, boxes
@@ -223,8 +219,8 @@ READER = Reader(
     rank=4,
     detects=lambda root: bool(_candidates(root, {})),
     read=read_table,
+    class_from_boxes=False,
     holds="labels.csv with columns file,class, or another .csv, .tsv or .xlsx with such columns",
     tables=lambda manifest: [_find_table(manifest.root, manifest.columns)],
     takes_columns=lambda root: bool(_table_files(root)),
-    sentence=decisions_sentence,
 )

@@ -10,7 +10,7 @@ import pandas as pd
 from marinecv.data.annotations import read_xml
 from marinecv.data.boxes import CORNERS
 from marinecv.data.formats import begins_with, printable, unsupported_reason
-from marinecv.data.labeled_images import Labeled, box_of, decisions_sentence, tables_of
+from marinecv.data.labeled_images import Labeled, box_of, tables_of
 from marinecv.data.layouts import (
     ANNOTATION_FOLDERS,
     IMAGE_FOLDERS,
@@ -32,11 +32,10 @@ _ROOT_TAG = re.compile(rb"<annotation[\s>/]")
 
 
 def read_voc(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return images (`IMAGE_COLUMNS`) and boxes (`BOX_COLUMNS`, corners in pixels as written, not moved by one).
+    """Return images and boxes (corners in pixels as written), see `tables_of`; ValueError for two files of an image.
 
     The image of an XML file has its stem and lies beside it or in the folder of images, else anywhere; else `filename`
     names it, never `path`. Objects that are `difficult` count. Splits are those of ImageSets/Main, else of folders.
-    Raises ValueError where an XML file cannot be read, or two are of one image.
     """
     root, sources, files = manifest.root, [*_xml_files(manifest.root)], image_files(manifest.root, deep=True)
     files = [path for path in files if not any(map(ANNOTATION_FOLDERS.fullmatch, path.relative_to(root).parts[:-1]))]
@@ -60,7 +59,7 @@ def read_voc(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         name = image.relative_to(root).as_posix() if image else name or path.stem
         size = size_of(tree.findtext("size/width"), tree.findtext("size/height"))
         records.append(Labeled(name=name, source=source, split=split, size=size, boxes=tuple(boxes)))
-    return tables_of(root, records, files, unnamed="no XML file is of it")
+    return tables_of(root, records, files)
 
 
 def _xml_files(root: Path) -> Iterator[Path]:
@@ -110,7 +109,5 @@ READER = Reader(
     detects=lambda root: next(_xml_files(root), None) is not None,
     read=read_voc,
     holds="an XML file an image, here, in split folders or in Annotations/ (Pascal VOC)",
-    class_from_boxes=True,
     tables=lambda manifest: [*_xml_files(manifest.root), *_listed_splits(manifest.root)[1]],
-    sentence=decisions_sentence,
 )

@@ -10,7 +10,8 @@ import pandas as pd
 from marinecv.data.boxes import BOX_COLUMNS, CORNERS, bad_row, refuse_mostly_bad
 from marinecv.data.data_yaml import find_data_yaml, published_split, read_names, read_yaml
 from marinecv.data.formats import printable, unsupported_reason
-from marinecv.data.images import ABSENT_FILE, image_table
+from marinecv.data.images import image_table
+from marinecv.data.labeled_images import FRACTION_RANGE, UNKNOWN_SIZE
 from marinecv.data.layouts import HIDDEN_PREFIXES, folder_named, image_files, paths_below, split_folders
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_path, refuse_unmatched
@@ -19,8 +20,6 @@ from marinecv.data.user_tables import is_usable
 
 CLASSES = "classes.txt"
 OUTSIDE = "lies outside images/"
-NO_FILE = "a label file or list names it but the file is absent"
-FRACTION_RANGE = (-1, 2)  # coordinates beyond are no fractions of the image
 
 
 def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -28,11 +27,8 @@ def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Label files are found as by Ultralytics: the last `images` of the path becomes `labels`, else beside the image. Read
     are what data.yaml names, `train/images`, `images/train` and `train`, and images beside `images/train` as of no
-    split. A label file without an image, and images of a split that are not below `images`, are rows with a problem.
-
-    A line is `class x y width height` in fractions of the image, perhaps with a confidence, or a polygon, of which the
-    bounding box is taken. Corners are rounded half up and clipped to the image, as in Roboflow's CSV. Any other line is
-    a box with a `problem`.
+    split. A line is a box, perhaps with a confidence, or a polygon; see `_parse_box`. Corners are rounded half up and
+    clipped to the image, as in Roboflow's CSV.
     """
     root, names, lines = manifest.root, _class_names(manifest), []
     pose = "kpt_shape" in (read_yaml(path) if (path := find_data_yaml(root)) else {})
@@ -46,7 +42,6 @@ def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         if path not in split_of and path.name.lower() not in ("images", "labels")  # links
     }
     images = image_table(root, [*split_of.items(), *outside.items()], dict.fromkeys(outside, OUTSIDE))
-    images["problem"] = images["problem"].replace(ABSENT_FILE, NO_FILE)
     return images, _to_pixels(lines, images)
 
 
@@ -161,10 +156,7 @@ def _read_lines(label_file: Path, root: Path, names: tuple[str, ...], pose: bool
 
 
 def _parse_box(line: str, pose: bool, classes: int) -> tuple[int, list[float]]:
-    """Return the index of the class, and x, y of the center, width and height in fractions of the image.
-
-    Raises ValueError where the line is no box.
-    """
+    """Return the index of the class, and center, width and height in fractions of the image; ValueError for no box."""
     try:
         index, *numbers = map(float, line.split())
     except ValueError:
@@ -196,7 +188,7 @@ def _to_pixels(lines: list[tuple], images: pd.DataFrame) -> pd.DataFrame:
             boxes[f"{axis}{corner}"] = np.floor(pixels + 0.5 + 1e-6).clip(0, size)
     unknown = (of_path["width"].to_numpy() == 0) & is_usable(boxes)
     boxes.loc[unknown, CORNERS] = np.nan
-    boxes["problem"] = boxes["problem"].mask(unknown, "the size of its image is unknown")
+    boxes["problem"] = boxes["problem"].mask(unknown, UNKNOWN_SIZE)
     return boxes.assign(image_id=of_path["image_id"].to_numpy())[BOX_COLUMNS]
 
 
@@ -211,7 +203,6 @@ READER = Reader(
     detects=_is_yolo,
     read=read_yolo,
     holds="images/ with labels/ (YOLO)",
-    class_from_boxes=True,
     tables=annotation_files,
     notes=lambda manifest: published_split(manifest.root)[3],
 )

@@ -28,10 +28,7 @@ NOT_LISTED = "is not in the split file"
 
 
 def known_splits(names: pd.Series, rows: pd.Series) -> pd.Series:
-    """Return the split that each word stands for, see `folder_splits`; "" for "".
-
-    Raises ValueError for another word, which names the first such row by `rows`.
-    """
+    """Return the split of each word, see `folder_splits`, "" for ""; ValueError names the row of another by `rows`."""
     names = names.map(normalize_name)
     splits = {"": "", **folder_splits({*names})}
     if (unknown := ~names.isin(splits)).any():
@@ -148,10 +145,7 @@ def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") 
 
 
 def write_split(catalog: pd.DataFrame, path: str | Path) -> str:
-    """Write `image_id,split,class_name` of the usable images, sorted; return the SHA-256 of the file.
-
-    Of crops, the photographs.
-    """
+    """Write `image_id,split,class_name` of usable images (of crops: photographs), sorted; return the file's SHA-256."""
     catalog = as_catalog(photos_of(catalog))
     rows = catalog[is_usable(catalog) & catalog["split"].isin(SPLITS)].sort_values("image_id")
     write_table(path, rows[["image_id", "split", "class_name"]])
@@ -179,10 +173,7 @@ def saved_splits() -> list[str]:
 
 
 def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
-    """Return the catalog split as a CSV with `image_id` and `split` says; images that it lacks get a problem.
-
-    Raises ValueError for an image that is unknown or there twice, and for an unknown split.
-    """
+    """Return the catalog split by a CSV of image_id and split; images that it lacks get a problem, bad rows raise."""
     try:
         table = read_table(path).rename(columns=normalize_name)
     except FileNotFoundError:

@@ -13,10 +13,7 @@ BOX_COLUMNS = ["bbox_x", "bbox_y", "bbox_width", "bbox_height"]
 
 
 def shared_table(table: pd.DataFrame, base: str) -> pd.DataFrame:
-    """Return the table of `predict` with `file`, relative to the folder `base` with "/", in place of `path`.
-
-    Folders above are cut out of `problem`, too.
-    """
+    """Return the table of `predict` with `file`, relative to `base`, for `path`; `problem` names no folder above."""
     files, problems = [relpath(path, base).replace(sep, "/") for path in table["path"]], []
     for path, file, problem in zip(table["path"], files, table["problem"], strict=True):
         problems.append(problem.replace(abspath(path), file).replace(path, file).replace(join(base, ""), ""))
