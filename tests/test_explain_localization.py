@@ -186,9 +186,9 @@ def test_as_many_pixels_are_hidden_outside_in_rectangles_where_there_is_room(box
     assert {int(each.sum()) for each in hidden} == {int(animals.sum()) * has_room}
     assert not any((each & (animals | ~picture)).any() for each in hidden)
     np.testing.assert_array_equal(hidden[3], rectangles_outside(animals, picture, boxes, 3))
-    if len(boxes) == 1 and boxes[0, 0]:  # it fits as it is, anywhere
-        assert {(each.any(axis=1).sum(), each.any(axis=0).sum()) for each in hidden} == {(7, 6)}
-        assert len({each.tobytes() for each in hidden}) > 10
+    if 2 * animals.sum() < picture.sum():  # few rectangles at changing places: most pixels lie beside each other
+        assert len({each.tobytes() for each in hidden}) > 5
+        assert np.mean([(each[1:] & each[:-1]).sum() / each.sum() for each in hidden]) > 0.6
 
 
 def test_hiding_the_animals_is_compared_with_hiding_as_much_elsewhere(tank, monkeypatch):

@@ -20,8 +20,7 @@ REFUSALS = {
     "perfect": "no validation image is misclassified",
     "flat": "more images have not lowered the error so far",
     "seeds": f"fewer than {MIN_SEEDS} seeds cannot tell what other labeled images would give",
-    "wide": f"the interval spans more than a factor of {MAX_INTERVAL_FACTOR}; more validation images or seeds would "
-    "narrow it",
+    "wide": f"the interval spans more than a factor of {MAX_INTERVAL_FACTOR}; more validation images or seeds help",
 }
 
 
@@ -32,8 +31,8 @@ def estimate_sample_size(
 
     The law is fitted by maximum Poisson likelihood of the errors over all fractions and seeds, with one exponent for
     all classes. 95% intervals are by a percentile bootstrap over validation images, whose laws are moved by draws of
-    the mean over seeds (Student's distribution), for other labeled images; they do not hold deviations from the law.
-    benchmarks/coverage.py measures the coverage. `counts` are the labeled train images:
+    the mean over seeds, for other labeled images; they hold no deviations from the law. docs/statistics.md has the
+    simulated coverage. `counts` are the labeled train images:
     `label_fraction, seed, class_name, images`. `goal` is the accuracy, and the recall of each class, between 0 and 1;
     None halves the error.
 
@@ -48,7 +47,6 @@ def estimate_sample_size(
     rows = rows_of_line(scored_rows(cells, "validation"), line)
     n = rows["image_id"].nunique()
     points = rows.iloc[::n]  # one row a cell
-    fractions = points["label_fraction"].unique()
     sizes = points["images"].unique()
     if len(sizes) < MIN_TRAIN_SIZES:
         raise ValueError(
@@ -58,12 +56,11 @@ def estimate_sample_size(
     class_names = class_names_of_table(cells.iloc[:, 4:])
     wrong = (rows["predicted_class"] != rows["true_class"]).to_numpy().reshape(-1, n)
     truth = rows["true_class"].to_numpy()[:n]
-    last, seeds = (points["label_fraction"] == fractions.max()).to_numpy(), points["seed"].to_numpy()
     by_cell = counts.pivot(index=["label_fraction", "seed"], columns="class_name", values="images")
     by_cell = by_cell.loc[pd.MultiIndex.from_frame(points[["label_fraction", "seed"]])].reindex(columns=class_names)
-    whole = _law_table([""], [wrong], points["images"].to_numpy()[None], last, seeds, goal, seed)
+    whole = _law_table([""], [wrong], points["images"].to_numpy()[None], points, goal, seed)
     of_class = [wrong[:, truth == name] for name in class_names]
-    classes = _law_table(class_names, of_class, by_cell.fillna(0).to_numpy().T, last, seeds, goal, seed)
+    classes = _law_table(class_names, of_class, by_cell.fillna(0).to_numpy().T, points, goal, seed)
     classes = classes.sort_values("gain", ascending=False, kind="stable")
     return pd.concat([whole.assign(gain=np.nan), classes], ignore_index=True)
 
@@ -78,21 +75,20 @@ def _law_table(
     class_names: list[str],
     wrong: list[np.ndarray],
     images: np.ndarray,
-    last: np.ndarray,
-    seeds: np.ndarray,
+    runs: pd.DataFrame,
     goal: float | None,
     seed: int,
 ) -> pd.DataFrame:
-    """Return the rows of the table: `wrong` (runs, judged images) a class, `images` (classes, runs), of runs `last`
-    (whether at the largest fraction) and `seeds`."""
+    """Return the rows of the table: `wrong` (runs, judged images) a class, `images` (classes, runs), a row a run."""
+    last = (runs["label_fraction"] == runs["label_fraction"].max()).to_numpy()
     judged = np.array([of_class.shape[1] for of_class in wrong])
     errors = _count_errors(wrong, seed)
     now = images[:, last].mean(axis=1)
     exponents, fitted = _fit(errors, judged, images, now)
-    of_seeds = [_fit(errors[:1, :, runs], judged, images[:, runs], now) for runs in seeds == np.unique(seeds)[:, None]]
-    exponent_moves, error_moves = _seed_moves(*map(np.concatenate, zip(*of_seeds, strict=True)), seed)
-    exponents[1:] += exponent_moves
-    fitted[1:] *= error_moves
+    seeds = [(runs["seed"] == number).to_numpy() for number in runs["seed"].unique()]
+    of_seeds = [_fit(errors[:1, :, of_seed], judged, images[:, of_seed], now) for of_seed in seeds]
+    moves = _seed_moves(*map(np.concatenate, zip(*of_seeds, strict=True)), seed)
+    exponents[1:], fitted[1:] = exponents[1:] + moves[0], fitted[1:] * moves[1]
     wanted = np.where(fitted > 0, fitted / 2, np.nan) if goal is None else np.full_like(fitted, 1 - goal)
     # How many times the images of today the goal takes, in logarithms, which do not overflow.
     log_factors = np.log(np.maximum(fitted / wanted, 1)) / np.maximum(exponents, MIN_EXPONENT)[:, None]
@@ -103,7 +99,7 @@ def _law_table(
         "few": judged < MIN_VALIDATION_IMAGES,
         "perfect": ~(fitted[0] > 0),
         "flat": np.full(len(now), not exponents[0] > 0),
-        "seeds": np.full(len(now), len(of_seeds) < MIN_SEEDS),
+        "seeds": np.full(len(now), len(seeds) < MIN_SEEDS),
         "wide": ~(high - low <= np.log(MAX_INTERVAL_FACTOR)),
     }
     reasons = np.select([is_refused[why] for why in REFUSALS], list(REFUSALS.values()), "")

@@ -1,9 +1,8 @@
 """Raw heat maps of one batch: Grad-CAM, Grad-CAM++, Score-CAM, saliency (by tf-keras-vis, on JAX `jax_cam`) and LIME.
 
-The maps of several layers feed the head, such as two that are pooled and concatenated. Each is differentiated as an
-input of its own, so that a layer behind another does not count twice, which tf-keras-vis cannot do: it knows one layer.
-The tests compare with its Grad-CAM and Grad-CAM++ for one. Its enlarging of maps (half a cell off), normalization,
-noise (from NumPy's global state) and Score-CAM (it masks attributes like pixels) are not used either.
+Where several layers feed the head, each is differentiated as an input of its own, so that one behind another does not
+count twice. tf-keras-vis knows one layer; the tests compare its Grad-CAM and Grad-CAM++. Its normalization, noise (from
+NumPy's global state) and Score-CAM (it masks attributes like pixels) are not used either.
 
 Each function takes `scores` (a model that gives logits), `inputs` (pixels in [0, 255], and attributes if the model has
 them), `classes` (n,), names of layers, and a seed. It returns `(n, h, w)`, the size of the finest layer or the input.
@@ -72,18 +71,19 @@ def scorecam(scores: keras.Model, inputs: list, classes: np.ndarray, names: list
 
     Only the 64 maps of a layer that vary most over the image are used, as in "Faster Score-CAM".
     """
-    heats = [_scorecam_of_layer(scores, inputs, classes, name) for name in names]
-    return _joined(heats, *_gradients_and_maps(scores, inputs, classes, names))
+    gradients, maps = _gradients_and_maps(scores, inputs, classes, names)
+    return _joined([_scorecam_of_layer(scores, inputs, classes, each) for each in maps], gradients, maps)
 
 
-def _scorecam_of_layer(scores: keras.Model, inputs: list, classes: np.ndarray, name: str) -> np.ndarray:
-    extractor = keras.Model(scores.inputs, scores.get_layer(name).output)
+def _scorecam_of_layer(
+    scores: keras.Model, inputs: list, classes: np.ndarray, maps_of_images: np.ndarray
+) -> np.ndarray:
     heat = []
     for index, class_index in enumerate(classes):
-        image, *attributes = one = [part[index : index + 1] for part in inputs]
-        maps = tf.transpose(keras.ops.convert_to_numpy(extractor(one, training=False)), (3, 1, 2, 0))
+        image, *attributes = [part[index : index + 1] for part in inputs]
+        maps = tf.transpose(maps_of_images[index : index + 1], (3, 1, 2, 0))
         varied = tf.math.top_k(tf.math.reduce_std(maps, axis=(1, 2, 3)), min(CHANNELS, len(maps))).indices
-        maps = tf.cast(tf.gather(maps, varied), tf.float32)  # (channels, h, w, 1)
+        maps = tf.gather(maps, varied)  # (channels, h, w, 1)
         masks = tf.image.resize(maps, image.shape[1:3])
         masks -= tf.reduce_min(masks, axis=(1, 2, 3), keepdims=True)
         masks = tf.math.divide_no_nan(masks, tf.reduce_max(masks, axis=(1, 2, 3), keepdims=True))

@@ -55,9 +55,8 @@ def measure_boxes(
 
     Heat counts over the whole input, padding too. Baselines that know only the picture are `center_heat` and
     `center_pointing`, of `center_blob`, and `area`, of heat spread evenly. Boxes of every class are covered with the
-    color `neutral` (`background_only`), or all else is (`animal_only`), or as many pixels as the boxes have, in
-    `rectangles_outside` (`outside_masked`; NaN where boxes cover more than half of the picture). What hiding animals
-    costs beyond hiding anything is `masking_difference`, `outside_masked` minus `background_only`.
+    color `neutral`, or all else is, or `rectangles_outside` (`outside_masked`; NaN where boxes cover more than half of
+    the picture). What hiding animals costs beyond hiding anything is `outside_masked` minus `background_only`.
 
     Args:
         pixels: row i for row i of `usable(catalog)`.
@@ -93,32 +92,19 @@ def measure_boxes(
 
 
 def rectangles_outside(animals: np.ndarray, picture: np.ndarray, boxes: np.ndarray, seed: int) -> np.ndarray:
-    """Return pixels of the picture outside of all boxes, in rectangles at random, (height, width) bool.
+    """Return as many pixels of the picture outside of all boxes as are `animals`, all (height, width) bool.
 
-    They are as many as `animals`, the pixels in boxes, (height, width) bool; none where there is no room. Each
-    rectangle has the size of one of the `boxes`, `(n, 4)` corners; one that fits nowhere, or is too much, is halved.
+    They are the free pixels of rectangles at random, which are as large as the largest of the `boxes`, corners (n, 4);
+    none where there is no room.
     """
-    rng, free, left = np.random.default_rng(seed), picture & ~animals, int(animals.sum())
-    hidden, sides = np.zeros_like(animals), np.ceil(boxes[:, [3, 2]]) - np.floor(boxes[:, [1, 0]])
-    pieces = sorted(sides.astype(int).clip(1).tolist(), key=np.prod) if left <= free.sum() else []
-    while left and pieces:
-        height, width = pieces.pop()
-        if height * width <= left and len(starts := _places(free, height, width)):
-            row, column = starts[rng.integers(len(starts))]
-            where = slice(row, row + height), slice(column, column + width)
-            hidden[where], free[where], left = True, False, left - height * width
-        elif height >= width:
-            pieces += [[height // 2, width], [height - height // 2, width]]
-        else:
-            pieces += [[height, width // 2], [height, width - width // 2]]
+    rng, free, count, hidden = np.random.default_rng(seed), picture & ~animals, animals.sum(), np.zeros_like(animals)
+    if 0 < count <= free.sum():
+        sides = (boxes[:, 2:] - boxes[:, :2]).round().astype(int).clip(1)
+        steps = sides[sides.prod(axis=1).argmax()][::-1]
+        rows, columns = ((np.arange(n) + rng.integers(step)) // step for n, step in zip(free.shape, steps, strict=True))
+        order = rng.random((rows[-1] + 1, columns[-1] + 1))[rows[:, np.newaxis], columns]
+        hidden.flat[np.argsort(np.where(free, order, 2), axis=None, kind="stable")[:count]] = True
     return hidden
-
-
-def _places(free: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return the upper left corners, (places, 2), of all rectangles of a size that lie on free pixels alone."""
-    sums = np.pad(free.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
-    return np.argwhere(inside == height * width)
 
 
 def _masks_and_baselines(row, boxes: pd.DataFrame, spec: ImageSpec) -> dict:
