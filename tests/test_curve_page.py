@@ -66,6 +66,15 @@ def test_each_recipe_is_compared_with_the_first(tmp_path):
     assert "minus that of scratch (n=100) 10% 50% 100% frozen +0.050 +0.010 to +0.090 3 seeds" in text
 
 
+def test_a_difference_without_an_interval_has_none(tmp_path):
+    lines = ["scratch", "frozen"]
+    differences = make_differences(lines).assign(low=np.nan, high=np.nan)
+    text = text_of(
+        write_curve_report(tmp_path, "c", {"validation": make_table(lines)}, {"validation": differences}, {})
+    )
+    assert "frozen +0.050 3 seeds +0.050" in text and "nan" not in text
+
+
 def test_a_fraction_that_a_recipe_lacks_leaves_its_difference_empty(tmp_path):
     lines = ["scratch", "frozen", "deep"]
     differences = make_differences(lines).query("recipe != 'deep' or label_fraction == 0.5")

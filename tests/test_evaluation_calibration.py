@@ -205,7 +205,9 @@ def test_a_mean_of_few_groups_has_no_interval_in_a_review_either():
         assert (figure["by_image"]["low"], figure["by_image"]["high"]) == (by_image["low"], by_image["high"])
         assert has_interval(by_image) and not has_interval(figure) and not has_interval(figure | {"low": np.nan})
     found = {"review": {"goal": 0.95, "probability": 0.7, "n": 50, "unflagged": figure}, "unseen": True, "n_chosen": 9}
-    assert review_sentence(1, 9, record(found)).endswith("75%, from 2 groups of related images: no interval)")
+    assert review_sentence(1, 9, record(found)).endswith(
+        "75%, from 2 groups of related images: no interval; no promise for others)"
+    )
 
 
 def drawn(rng, n, classes=5):

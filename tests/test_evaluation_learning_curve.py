@@ -1,8 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 from sklearn.metrics import f1_score, log_loss
 
+from marinecv.evaluation.intervals import with_seeds
 from marinecv.evaluation.learning_curve import curve_table, line_differences
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table
@@ -124,6 +126,24 @@ def test_groups_are_resampled_whole_as_of_a_run_and_of_few_there_is_no_interval(
     assert table[["low", "high"]].isna().all(axis=None) and table["value"].notna().all()
     differences = line_differences(CURVE, "late", "validation", groups=few)
     assert differences["low"].isna().all() and set(differences["note"]) == {"not told apart"}
+
+
+def test_a_difference_that_moves_from_seed_to_seed_or_is_of_two_seeds_is_not_told_apart():
+    names = CURVE["recipe"] == "early"
+    two = line_differences(CURVE[CURVE["seed"] < 2], "late", "validation")
+    assert two[["low", "high"]].isna().all(axis=None) and set(two["note"]) == {"not told apart"}
+    late = CURVE[~names & (CURVE["label_fraction"] == 1)]
+    of_seeds = [late[late["seed"] == seed].assign(recipe="early") for seed in (0, 1, 2)]
+    of_seeds[0] = of_seeds[0].assign(predicted_class=of_seeds[0]["true_class"])  # perfect in one of three
+    found = line_differences(pd.concat([late, *of_seeds]), "late", "validation").iloc[0]
+    assert found["note"] == "not told apart" and found["difference"] > 0.05 and found["low"] < 0
+    gaps = np.array([0.1, 0.2, 0.3])
+    low, high = with_seeds(0.2, 0.2, gaps)  # no other variance
+    np.testing.assert_allclose((low, high), t.interval(0.95, 2, 0.2, gaps.std(ddof=1) / 3**0.5))
+    assert (
+        with_seeds(0.1, 0.5, np.full(3, 0.2)) == pytest.approx((0.1, 0.5))
+        and np.isnan(with_seeds(0.1, 0.5, gaps[:1])).all()
+    )
 
 
 ONE_ROW = CURVE.index[(CURVE["seed"] == 2) & (CURVE["image_id"] == "0007.jpg")][:1]

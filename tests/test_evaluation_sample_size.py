@@ -1,10 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 from sklearn.linear_model import PoissonRegressor
 
 from marinecv.evaluation.predictions import make_table
-from marinecv.evaluation.sample_size import REFUSALS, estimate_sample_size, next_class
+from marinecv.evaluation.sample_size import REFUSALS, _seed_moves, estimate_sample_size, next_class
 
 NAMES = ("eel", "crab", "ray")  # an order that sorting would break
 LABELLED = {"eel": 40, "crab": 80, "ray": 120}
@@ -95,6 +96,26 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     assert np.mean(covered) >= 0.85
 
 
+def test_seeds_that_differ_widen_the_interval_and_equal_ones_do_not(root_curve):
+    cells, counts = root_curve
+    same = cells[cells["seed"] == 0]
+    same = pd.concat([same.assign(seed=seed) for seed in range(3)], ignore_index=True)
+    apart = cells.assign(predicted_class=cells["predicted_class"])
+    spoiled = (cells["seed"] == 2) & (cells["label_fraction"] == 1) & (np.arange(len(cells)) % 10 == 0)
+    apart["predicted_class"] = cells["predicted_class"].mask(
+        spoiled, cells["true_class"].map(dict(zip(NAMES, NAMES[1:] + NAMES[:1], strict=True)))
+    )
+    widths = []
+    for each in (same, cells, apart):
+        row = estimate_sample_size(each, counts, "a").iloc[0]
+        widths.append(row["exponent_high"] - row["exponent_low"])
+    assert widths[2] > 2 * widths[1] > widths[1] > 0
+    moves = _seed_moves(np.full(3, 0.5), np.full((3, 2), 0.1), 0)
+    np.testing.assert_allclose(np.column_stack(moves), [[0, 1, 1]] * len(moves[0]), atol=1e-12)
+    moves = _seed_moves(np.array([0.4, 0.5, 0.6]), np.full((3, 2), 0.1), 0)[0]
+    np.testing.assert_allclose(np.quantile(moves, 0.975), t.ppf(0.975, 2) * 0.1 / 3**0.5, rtol=0.15)
+
+
 def test_a_class_without_an_error_is_refused_and_spoils_no_other():
     cells, counts = made_curve(lambda name, images: 0 if name == "crab" else root_law(name, images))
     table = estimate_sample_size(cells, counts, "a").set_index("class_name")
@@ -129,6 +150,7 @@ def test_two_numbers_of_images_are_refused_whatever_their_shares():
         ("wide", lambda name, images: 0.3, {"judged": 20, "seed": 1}, slice(0, 1)),
         ("few", root_law, {"judged": 9, "shares": (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)}, slice(1, None)),
         ("perfect", lambda name, images: 0, {}, slice(None)),
+        ("seeds", root_law, {"seeds": 2}, slice(None)),
     ],
 )
 def test_without_a_law_there_is_a_reason_and_no_number(why, law, options, rows):

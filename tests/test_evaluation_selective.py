@@ -100,7 +100,7 @@ LOW = {"value": 0.9, "low": 0.7, "high": 0.98, "n": 20}
 @pytest.mark.parametrize(
     ("known", "flagged", "said"),
     [
-        (calibration(), 31, ["check these 31 of 200", "at least 95%", "42 images", "97%, 95% CI 88% to 99%"]),
+        (calibration(), 31, ["check these 31 of 200", "others reached 95%", "42 images", "97%, 95% CI 88% to 99%"]),
         (calibration(unseen=False, unflagged=LOW), 31, ["did not reach 95%", "20 images", "choose the model", "90%"]),
         (calibration(unflagged=None), 31, ["check these 31 of 200", "is unknown: none of 50 images"]),
         (calibration(probability=None), 31, ["check all 200: on the 60 images"]),

@@ -14,7 +14,7 @@ from PIL import Image
 from marinecv.explain import cam
 from marinecv.explain import heatmaps as heat
 from marinecv.explain.cam import CHANNELS, scorecam
-from marinecv.explain.heatmaps import METHODS, final_convolution, heatmaps, layer_of
+from marinecv.explain.heatmaps import METHODS, head_layers, heatmaps, layers_of
 from marinecv.models.backbones import backbone_classifier
 from marinecv.models.cnn import cnn
 from marinecv.models.outputs import with_logits
@@ -113,7 +113,7 @@ def test_score_cam_uses_no_more_channels_than_its_limit(images, monkeypatch):
     x = layers.Conv2D(CHANNELS + 30, 3, padding="same", activation="relu", name="conv")(pixels / 255)
     model = with_logits(keras.Model(pixels, layers.Dense(2, activation="softmax")(layers.GlobalAveragePooling2D()(x))))
     monkeypatch.setattr(cam, "probabilities", lambda *inputs: predicted.append(len(inputs[1])) or real(*inputs))
-    assert scorecam(model, [images[:1]], np.array([1]), "conv", 0).shape == (1, SIDE, SIDE)
+    assert scorecam(model, [images[:1]], np.array([1]), ["conv"], 0).shape == (1, SIDE, SIDE)
     assert sum(predicted) == CHANNELS
 
 
@@ -135,9 +135,9 @@ def test_what_is_drawn_at_random_comes_from_the_seed(small_cnn, images, method):
     assert abs(first - other).max() > 1e-3
 
 
-def test_the_final_convolution_of_our_cnn_is_its_relu_before_pooling(small_cnn):
-    assert final_convolution(small_cnn) == "relu2"
-    assert layer_of(small_cnn, "scorecam", "conv1") == "conv1" and layer_of(small_cnn, "lime") is None
+def test_what_feeds_the_head_of_our_cnn_is_its_last_relu_before_pooling(small_cnn):
+    assert head_layers(small_cnn) == ["relu2"]
+    assert layers_of(small_cnn, "scorecam", "conv1") == ["conv1"] and layers_of(small_cnn, "lime") == []
 
 
 NAMES = {"mobilenet": "conv_pw_13_relu", "resnet50": "conv5_block3_out", "inceptionv3": "mixed10"}
@@ -147,11 +147,69 @@ SLOW = {"mobilenetv2": "out_relu", "efficientnetb4": "top_activation", "mobilene
 @pytest.mark.parametrize(
     ("backbone", "name"), [*NAMES.items(), *(pytest.param(*row, marks=pytest.mark.slow) for row in SLOW.items())]
 )
-def test_the_final_convolution_of_a_backbone_is_what_its_head_pools(backbone, name):
-    model = backbone_classifier((96, 96, 3), 3, backbone=backbone, weights=None)
-    found = model.get_layer(final_convolution(model))
-    assert found.output is model.get_layer("average").input
-    assert name in (found.name, None)
+def test_what_feeds_the_head_of_a_backbone_is_what_it_pools(backbone, name):
+    model = backbone_classifier((128, 128, 3), 3, backbone=backbone, weights=None)
+    [found] = head_layers(model)
+    assert model.get_layer(found).output is model.get_layer("average").input
+    assert name in (found, None)
+
+
+def branch(pixels, columns, name, strength, size):
+    """Sees bright spots in some columns alone, with a map whose cells have a side of `size` pixels."""
+    seen = layers.AveragePooling2D(size)(pixels * (columns / 255))
+    x = layers.Conv2D(1, 1, activation="relu", name=name)(seen)
+    return layers.Rescaling(strength)(layers.GlobalAveragePooling2D()(x))
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradcam++"])
+def test_every_map_that_feeds_the_head_has_heat_in_proportion_to_its_contribution(images, method):
+    pixels = keras.Input((SIDE, SIDE, 3))
+    parts = [branch(pixels, LEFT, "left", 1.0, 1), branch(pixels, 1 - LEFT, "right", 0.25, 2)]
+    x = layers.Concatenate()(parts)
+    model = keras.Model(pixels, layers.Dense(3, name="logits")(x))
+    for name in ("left", "right"):
+        model.get_layer(name).set_weights([np.full((1, 1, 3, 1), 1 / 3), np.zeros(1)])
+    kernel = np.array([[1.0, -1.0, 1.0], [1.0, -1.0, -1.0]])
+    model.get_layer("logits").set_weights([kernel, np.zeros(3)])
+    assert head_layers(model) == ["left", "right"]
+    left, right = (np.asarray(keras.Model(pixels, part)(images))[:, 0] for part in parts)
+    for kind, fraction in ((0, left / (left + right)), (2, np.ones(3))):
+        heat = heatmaps(model, images, [kind] * 3, method)
+        of_left = heat[:, :, : SIDE // 2].sum(axis=(1, 2)) / heat.sum(axis=(1, 2))
+        np.testing.assert_allclose(of_left, fraction, atol=0.03)
+    assert not heatmaps(model, images, [0] * 3, method, "right")[:, :, : SIDE // 2 - 1].any()
+    assert not heatmaps(model, images, [1] * 3, method).any()
+
+
+def test_a_map_behind_another_does_not_count_twice_and_one_of_a_single_cell_is_none(images):
+    pixels = keras.Input((SIDE, SIDE, 3))
+    first = layers.Conv2D(2, 1, activation="relu", name="first")(pixels * (LEFT / 255))
+    second = layers.Conv2D(2, 1, activation="relu", name="second")(first)
+    pooled = layers.Concatenate()(
+        [layers.GlobalMaxPooling2D()(first), layers.GlobalAveragePooling2D(keepdims=True)(second)[:, 0, 0]]
+    )
+    model = keras.Model(pixels, layers.Dense(2)(pooled))
+    assert head_layers(model) == ["first", "second"]
+    scores = with_logits(model)
+    gradients, maps = cam._gradients_and_maps(scores, [images], np.array([0, 1, 0]), ["first", "second"])
+    logits = scores.predict(images, verbose=0)[np.arange(3), [0, 1, 0]] - model.layers[-1].get_weights()[1][[0, 1, 0]]
+    contributions = [(gradient * each).sum(axis=(1, 2, 3)) for gradient, each in zip(gradients, maps, strict=True)]
+    np.testing.assert_allclose(np.sum(contributions, axis=0), logits, atol=1e-5)
+
+
+@pytest.mark.parametrize(("method", "name"), [("gradcam", "Gradcam"), ("gradcam++", "GradcamPlusPlus")])
+def test_of_one_layer_the_map_is_that_of_tf_keras_vis(small_cnn, images, method, name):
+    module = pytest.importorskip("tf_keras_vis.gradcam" + "_plus_plus" * (method == "gradcam++"))
+    scores, classes = with_logits(small_cnn), np.array([0, 2, 1])
+
+    def score(outputs):
+        picked = keras.ops.take_along_axis(outputs, classes[:, None], axis=1)[:, 0]
+        return picked - keras.ops.stop_gradient(picked)
+
+    how = {"penultimate_layer": "relu2", "seek_penultimate_conv_layer": False, "expand_cam": False}
+    theirs = getattr(module, name)(scores)(score, images, normalize_cam=False, **how)
+    ours = heat.OF_A_LAYER[method](scores, [images], classes, ["relu2"], 0)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 def without_convolution(inner=None):
@@ -200,7 +258,7 @@ def test_a_model_without_convolution_is_explained_by_its_pixels(images):
         heatmaps(without_convolution(), images, [0, 1, 2])
     assert heatmaps(without_convolution(), images, [0, 1, 2], "saliency").any()
     inner = keras.Sequential([keras.Input((SIDE, SIDE, 3)), layers.Conv2D(2, 3)], name="inner")
-    assert final_convolution(without_convolution(inner)).startswith("conv2d")
+    assert head_layers(without_convolution(inner))[0].startswith("conv2d")
     assert heatmaps(without_convolution(inner), images, [0, 1, 2], "gradcam++").any()
     with pytest.raises(ValueError, match="'seen', a subclassed model"):
         heatmaps(without_convolution(Seen(name="seen")), images, [0, 1, 2])

@@ -15,7 +15,17 @@ from marinecv.evaluation.intervals import wilson
 from marinecv.explain import localization
 from marinecv.explain.geometry import center_blob, cover, hottest_pixel, picture_corners, to_input
 from marinecv.explain.heatmaps import NO_HEAT
-from marinecv.explain.localization import ALL, FRACTIONS, HITS, MEASURES, NO_BOX, measure_boxes, read_localization
+from marinecv.explain.localization import (
+    ALL,
+    DIFFERENCE,
+    FRACTIONS,
+    HITS,
+    MEASURES,
+    NO_BOX,
+    measure_boxes,
+    read_localization,
+    rectangles_outside,
+)
 from marinecv.files.csv_tables import read_table, write_table
 from marinecv.inputs.pixel_cache import read_pixels
 from marinecv.inputs.spec import ImageSpec
@@ -149,7 +159,7 @@ def test_animals_are_hidden_by_the_boxes_of_every_class_and_padding_stays_black(
     monkeypatch.setattr(model, "predict", lambda images, **_: seen.append(images) or np.eye(3)[[0, 1, 0, 1]])
     pixels, catalog, boxes = tank
     measure_boxes(model, pixels, catalog, boxes, SPEC, CLASSES, np.array([1, 2, 3]))
-    whole, animals, background = (np.array(images[0]) for images in seen)
+    whole, animals, background, _ = (np.array(images[0]) for images in seen)
     np.testing.assert_array_equal(whole, pixels[0])
     np.testing.assert_array_equal(background[4:12, :12], np.broadcast_to([1, 2, 3], (8, 12, 3)))
     np.testing.assert_array_equal(animals[4:12, :12], pixels[0, 4:12, :12])
@@ -157,6 +167,41 @@ def test_animals_are_hidden_by_the_boxes_of_every_class_and_padding_stays_black(
     np.testing.assert_array_equal(animals[4:12, 12:], np.broadcast_to([1, 2, 3], (8, 4, 3)))
     for padding in (slice(4), slice(12, None)):
         assert not animals[padding].any() and not background[padding].any()
+
+
+@pytest.mark.parametrize(
+    ("boxes", "has_room"),
+    [
+        ([[3, 5, 9, 12]], True),
+        ([[0, 0, 20, 10]], True),
+        ([[0, 0, 20, 11]], False),
+        ([[2, 2, 9, 9], [5, 5, 14, 9.7]], True),
+    ],
+)
+def test_as_many_pixels_are_hidden_outside_in_rectangles_where_there_is_room(boxes, has_room):
+    spec, boxes = ImageSpec(height=24, width=24), np.array(boxes, float)
+    picture, animals = np.zeros((24, 24), bool), cover(boxes, spec) >= 0.5
+    picture[:20, :20] = True
+    hidden = [rectangles_outside(animals, picture, boxes, seed) for seed in range(20)]
+    assert {int(each.sum()) for each in hidden} == {int(animals.sum()) * has_room}
+    assert not any((each & (animals | ~picture)).any() for each in hidden)
+    np.testing.assert_array_equal(hidden[3], rectangles_outside(animals, picture, boxes, 3))
+    if 2 * animals.sum() < picture.sum():  # few rectangles at changing places: most pixels lie beside each other
+        assert len({each.tobytes() for each in hidden}) > 5
+        assert np.mean([(each[1:] & each[:-1]).sum() / each.sum() for each in hidden]) > 0.6
+
+
+def test_hiding_the_animals_is_compared_with_hiding_as_much_elsewhere(tank, monkeypatch):
+    pixels, catalog, boxes = tank
+    boxes = boxes[boxes["class_name"] != "ray"].assign(xmax=[30, 30, 64, 9])  # no room beside the second crab
+    of_animals = measured_with((pixels, catalog, boxes), monkeypatch, np.ones((4, 16, 16), np.float32))
+    assert of_animals["background_only"].tolist()[:3] == [0, 1, 0]
+    np.testing.assert_array_equal(of_animals["outside_masked"], [1, 1, np.nan, np.nan])
+    np.testing.assert_array_equal(of_animals[DIFFERENCE], [1, 0, np.nan, np.nan])
+    figures = localization.average_localization(of_animals, CLASSES).set_index(["class_name", "measure"])
+    row = figures.loc[(ALL, DIFFERENCE)]
+    assert (row["value"], row["n"]) == (0.5, 2) and row["low"] <= 0 and row["high"] >= 1
+    assert figures.loc[(ALL, "accuracy"), "n"] == 3
 
 
 def test_the_real_heat_of_a_model_that_sees_the_box_lies_in_the_box(tank, monkeypatch):
@@ -215,7 +260,7 @@ def test_metrics_have_their_n_and_intervals_and_an_absent_class_keeps_its_rows()
         len(MEASURES)
     )
     assert of_two_cameras["value"][0] == pytest.approx(0.5) and of_two_cameras[["low", "high"]].isna().all(axis=None)
-    assert set(HITS) | set(FRACTIONS) == set(MEASURES)
+    assert {*HITS, *FRACTIONS, DIFFERENCE} == set(MEASURES)
 
 
 @pytest.fixture

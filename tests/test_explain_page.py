@@ -95,7 +95,7 @@ def test_the_page_shows_every_name_and_runs_none(picture, tmp_path):
 def test_a_page_of_many_images_shows_the_first_and_says_where_the_others_are(tmp_path, monkeypatch, method):
     monkeypatch.setattr("marinecv.report.explain_page.MOST_ON_PAGE", 2)
     cases = pd.DataFrame({"image_id": list("abc"), "true_class": "", "predicted_class": "eel", "probability": 0.5})
-    page = write_explanation(tmp_path, "t", method, None, cases.assign(problem="", source="data:,"))
+    page = write_explanation(tmp_path, "t", method, "", cases.assign(problem="", source="data:,"))
     html = page.read_text(encoding="utf-8")
     assert html.count("<li ") == 2 and "1 more images" in html
     assert TITLES[method] in html

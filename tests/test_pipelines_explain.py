@@ -49,7 +49,7 @@ def test_a_split_has_examples_and_metrics_from_python_and_the_shell(run_copy, ca
         assert (folder / row.picture).is_file() if not row.problem else "no heat" in row.problem
     html = (folder / "explanation.html").read_text(encoding="utf-8")
     assert_self_contained(html)
-    assert "Grad-CAM at the layer relu4" in html and 'id="heat-in-box"' in html
+    assert "Grad-CAM at relu4" in html and 'id="heat-in-box"' in html
 
     figures = read_localization(Run(run_copy)).set_index(["class_name", "measure"])
     assert set(figures["split"]) == {"validation"} and set(figures["layer"]) == {"relu4"}

@@ -67,6 +67,16 @@ def fraction_interval(value: float, replicates: np.ndarray, units: float, n: int
     return float(max(0.0, min(low, value))), float(min(1.0, max(high, value)))
 
 
+def with_seeds(low: float, high: float, values: np.ndarray) -> tuple[float, float]:
+    """Widen the bounds of a mean over seeds, which are for other images, by the variance between its `values` (seeds,).
+
+    Adds the half-width of Student's interval of the mean in quadrature: for other seeds too. NaN for a single seed.
+    """
+    mean, count = values.mean(), len(values)
+    half = stdtrit(count - 1, (1 + LEVEL) / 2) * values.std(ddof=1) / sqrt(count) if count > 1 else np.nan
+    return float(mean - np.hypot(mean - low, half)), float(mean + np.hypot(high - mean, half))
+
+
 def effective_number(sizes: np.ndarray) -> float:
     """Return the effective number of groups, (sum of sizes)^2 / sum of squares. Source: Kish (1965)."""
     sizes = np.asarray(sizes, dtype=float)

@@ -2,19 +2,20 @@
 
 `cells` are the predictions of all runs of a curve, one below the other: `recipe`, `label_fraction` (of the train
 images, 0 to 1), `images` (their number), `seed`, then the columns of a predictions table. All runs predict
-the same images of a split. Intervals are for other images of that split; the range over seeds is for other labeled
-images.
+the same images of a split. Intervals of a line are for other images of that split, and the range over seeds is for
+other labeled images; those of a difference are for both.
 """
 
 import numpy as np
 import pandas as pd
 
+from marinecv.evaluation import intervals
 from marinecv.evaluation.compare import difference_bounds
 from marinecv.evaluation.estimates import MIN_GROUPS
 from marinecv.evaluation.groups import Groups, group_numbers
-from marinecv.evaluation.intervals import RESAMPLES, effective_number, expanded_interval, fraction_interval, wilson
 from marinecv.evaluation.metrics import averages, image_losses
 from marinecv.evaluation.predictions import class_names_of_table
+from marinecv.evaluation.seeds import MIN_SEEDS
 
 CELL = ["recipe", "label_fraction", "seed"]
 MACRO = ("macro_f1", "macro_precision", "macro_recall")
@@ -37,7 +38,9 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0, groups: Groups =
     images = rows["image_id"].drop_duplicates().sort_values()
     n, numbers = len(images), group_numbers(images, groups)
     sizes = np.ones(n) if numbers is None else np.bincount(numbers)
-    draws = np.random.default_rng(seed).multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), RESAMPLES)
+    draws = np.random.default_rng(seed).multinomial(
+        len(sizes), np.full(len(sizes), 1 / len(sizes)), intervals.RESAMPLES
+    )
     weights = np.vstack([np.ones(n), draws if numbers is None else draws[:, numbers]])
     table = []
     for line in cells["recipe"].unique():
@@ -56,8 +59,9 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0, groups: Groups =
 def line_differences(cells: pd.DataFrame, first: str, split: str, seed: int = 0, groups: Groups = None) -> pd.DataFrame:
     """Compare the accuracy of each other line with that of the first, at each fraction, over common seeds.
 
-    Columns: `recipe, label_fraction, difference, low, high` (95%, see `difference_bounds`), `seeds, n, note`: "better"
-    or "worse" where the interval does not hold 0, else "not told apart".
+    Columns: `recipe, label_fraction, difference, low, high` (95%, of `difference_bounds` and `with_seeds`; NaN with
+    fewer than `MIN_SEEDS` seeds or `MIN_GROUPS` groups), `seeds, n, note`: "better" or "worse" where the interval does
+    not hold 0, else "not told apart".
     """
     rows = scored_rows(cells, split)
     rows_of_line(rows, first)
@@ -68,10 +72,11 @@ def line_differences(cells: pd.DataFrame, first: str, split: str, seed: int = 0,
         if line == first:
             continue
         for labeled, part in (right[line] - right[first]).dropna().groupby("label_fraction"):
-            gaps = part.groupby("image_id").mean()
+            gaps, of_seeds = part.groupby("image_id").mean(), part.groupby("seed").mean().to_numpy()
             low, high = difference_bounds(gaps, group_numbers(gaps.index.to_series(), groups), seed)
+            low, high = intervals.with_seeds(low, high, of_seeds) if len(of_seeds) >= MIN_SEEDS else (np.nan, np.nan)
             comparison = "better" if low > 0 else "worse" if high < 0 else "not told apart"
-            table.append((line, labeled, gaps.mean(), low, high, len(part) // len(gaps), len(gaps), comparison))
+            table.append((line, labeled, gaps.mean(), low, high, len(of_seeds), len(gaps), comparison))
     return pd.DataFrame(table, columns=DIFFERENCE_COLUMNS)
 
 
@@ -113,10 +118,14 @@ def _bounds(metric: str, mean: np.ndarray, n: int, sizes: np.ndarray) -> tuple[f
     if len(sizes) < min(n, MIN_GROUPS):
         return np.nan, np.nan
     if metric == "accuracy" and len(sizes) == n:  # resamples of 0% or 100% are all equal
-        return wilson(mean[0] * n, n)
-    units = effective_number(sizes)
+        return intervals.wilson(mean[0] * n, n)
+    units = intervals.effective_number(sizes)
     is_fraction = metric in ("accuracy", *MACRO)
-    return fraction_interval(mean[0], mean[1:], units, n) if is_fraction else expanded_interval(mean[1:], units)
+    return (
+        intervals.fraction_interval(mean[0], mean[1:], units, n)
+        if is_fraction
+        else intervals.expanded_interval(mean[1:], units)
+    )
 
 
 def _metrics_of_run(cell: pd.DataFrame, class_names: tuple[str, ...], weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ import pandas as pd
 from marinecv.evaluation.intervals import RESAMPLES, percentile_interval
 from marinecv.evaluation.learning_curve import rows_of_line, scored_rows
 from marinecv.evaluation.predictions import class_names_of_table
+from marinecv.evaluation.seeds import MIN_SEEDS
 
 MIN_TRAIN_SIZES = 3  # sizes of the train set; two points fit every power law
 MIN_VALIDATION_IMAGES = 10  # simulated intervals miss the truth in a third of cases with 5 images, in a sixth with 10
@@ -18,7 +19,8 @@ REFUSALS = {
     "few": f"there are fewer than {MIN_VALIDATION_IMAGES} validation images",
     "perfect": "no validation image is misclassified",
     "flat": "more images have not lowered the error so far",
-    "wide": f"the interval spans more than a factor of {MAX_INTERVAL_FACTOR}; more validation images would narrow it",
+    "seeds": f"fewer than {MIN_SEEDS} seeds cannot tell what other labeled images would give",
+    "wide": f"the interval spans more than a factor of {MAX_INTERVAL_FACTOR}; more validation images or seeds help",
 }
 
 
@@ -28,8 +30,9 @@ def estimate_sample_size(
     """Fit error = level * images^-exponent to a line, over all images and by class, and extrapolate it to a goal.
 
     The law is fitted by maximum Poisson likelihood of the errors over all fractions and seeds, with one exponent for
-    all classes. 95% intervals are by a percentile bootstrap over validation images; they hold neither other labeled
-    images nor deviations from the law. `counts` are the labeled train images:
+    all classes. 95% intervals are by a percentile bootstrap over validation images, whose laws are moved by draws of
+    the mean over seeds, for other labeled images; they hold no deviations from the law. docs/statistics.md has the
+    simulated coverage. `counts` are the labeled train images:
     `label_fraction, seed, class_name, images`. `goal` is the accuracy, and the recall of each class, between 0 and 1;
     None halves the error.
 
@@ -44,7 +47,6 @@ def estimate_sample_size(
     rows = rows_of_line(scored_rows(cells, "validation"), line)
     n = rows["image_id"].nunique()
     points = rows.iloc[::n]  # one row a cell
-    fractions = points["label_fraction"].unique()
     sizes = points["images"].unique()
     if len(sizes) < MIN_TRAIN_SIZES:
         raise ValueError(
@@ -54,12 +56,11 @@ def estimate_sample_size(
     class_names = class_names_of_table(cells.iloc[:, 4:])
     wrong = (rows["predicted_class"] != rows["true_class"]).to_numpy().reshape(-1, n)
     truth = rows["true_class"].to_numpy()[:n]
-    last = (points["label_fraction"] == fractions.max()).to_numpy()
     by_cell = counts.pivot(index=["label_fraction", "seed"], columns="class_name", values="images")
     by_cell = by_cell.loc[pd.MultiIndex.from_frame(points[["label_fraction", "seed"]])].reindex(columns=class_names)
-    whole = _law_table([""], [wrong], points["images"].to_numpy()[None], last, goal, seed)
+    whole = _law_table([""], [wrong], points["images"].to_numpy()[None], points, goal, seed)
     of_class = [wrong[:, truth == name] for name in class_names]
-    classes = _law_table(class_names, of_class, by_cell.fillna(0).to_numpy().T, last, goal, seed)
+    classes = _law_table(class_names, of_class, by_cell.fillna(0).to_numpy().T, points, goal, seed)
     classes = classes.sort_values("gain", ascending=False, kind="stable")
     return pd.concat([whole.assign(gain=np.nan), classes], ignore_index=True)
 
@@ -71,14 +72,23 @@ def next_class(table: pd.DataFrame) -> str:
 
 
 def _law_table(
-    class_names: list[str], wrong: list[np.ndarray], images: np.ndarray, last: np.ndarray, goal: float | None, seed: int
+    class_names: list[str],
+    wrong: list[np.ndarray],
+    images: np.ndarray,
+    runs: pd.DataFrame,
+    goal: float | None,
+    seed: int,
 ) -> pd.DataFrame:
-    """Return the rows of the table: `wrong` (runs, judged images) a class, `images` (classes, runs), `last` (runs,)."""
+    """Return the rows of the table: `wrong` (runs, judged images) a class, `images` (classes, runs), a row a run."""
+    last = (runs["label_fraction"] == runs["label_fraction"].max()).to_numpy()
     judged = np.array([of_class.shape[1] for of_class in wrong])
     errors = _count_errors(wrong, seed)
-    exponents = _fit_exponents(errors, images)
     now = images[:, last].mean(axis=1)
-    fitted = _fit_errors(errors, judged, images, exponents, now)
+    exponents, fitted = _fit(errors, judged, images, now)
+    seeds = [(runs["seed"] == number).to_numpy() for number in runs["seed"].unique()]
+    of_seeds = [_fit(errors[:1, :, of_seed], judged, images[:, of_seed], now) for of_seed in seeds]
+    moves = _seed_moves(*map(np.concatenate, zip(*of_seeds, strict=True)), seed)
+    exponents[1:], fitted[1:] = exponents[1:] + moves[0], fitted[1:] * moves[1]
     wanted = np.where(fitted > 0, fitted / 2, np.nan) if goal is None else np.full_like(fitted, 1 - goal)
     # How many times the images of today the goal takes, in logarithms, which do not overflow.
     log_factors = np.log(np.maximum(fitted / wanted, 1)) / np.maximum(exponents, MIN_EXPONENT)[:, None]
@@ -89,6 +99,7 @@ def _law_table(
         "few": judged < MIN_VALIDATION_IMAGES,
         "perfect": ~(fitted[0] > 0),
         "flat": np.full(len(now), not exponents[0] > 0),
+        "seeds": np.full(len(now), len(seeds) < MIN_SEEDS),
         "wide": ~(high - low <= np.log(MAX_INTERVAL_FACTOR)),
     }
     reasons = np.select([is_refused[why] for why in REFUSALS], list(REFUSALS.values()), "")
@@ -122,6 +133,23 @@ def _count_errors(wrong: list[np.ndarray], seed: int) -> np.ndarray:
         draws = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) if n else np.zeros((RESAMPLES, 0))
         errors.append(np.vstack([np.ones(n), draws]) @ of_class.T)
     return np.stack(errors, axis=1)
+
+
+def _fit(errors: np.ndarray, judged: np.ndarray, images: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    exponents = _fit_exponents(errors, images)
+    return exponents, _fit_errors(errors, judged, images, exponents, now)
+
+
+def _seed_moves(exponents: np.ndarray, fitted: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw how far the mean over seeds is off: of the exponent (resamples,), the factor of errors (resamples, classes).
+
+    `exponents` (seeds,) and `fitted` (seeds, classes) are of the law of each seed. The draws have Student's
+    distribution with the covariance of their mean.
+    """
+    rng, count, mean = np.random.default_rng(seed), len(exponents), fitted.mean(axis=0)
+    draws = rng.normal(size=(RESAMPLES, count)) / np.sqrt(count * rng.chisquare(max(count - 1, 1), (RESAMPLES, 1)))
+    relative = np.divide(fitted - mean, mean, out=np.zeros_like(fitted), where=mean > 0)
+    return draws @ (exponents - exponents.mean()), np.exp(draws @ relative)
 
 
 def _fit_exponents(errors: np.ndarray, images: np.ndarray) -> np.ndarray:

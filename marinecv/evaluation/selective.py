@@ -93,6 +93,6 @@ def review_sentence(reviewed: int, total: int, calibration: Calibration) -> str:
     lead = f"check these {reviewed} of {total}; the accuracy of the others"
     if unflagged is None:
         return f"{lead} is unknown: none of {review.n} images {which} was left to measure it"
-    goal = f"should be at least {goal}" if unflagged["value"] >= review.goal else f"did not reach {goal}"
+    reached = "reached" if unflagged["value"] >= review.goal else "did not reach"
     measured = f"{unflagged['value']:.0%}, {interval_text(unflagged, '.0%')}"
-    return f"{lead} {goal} (on {unflagged['n']} images {which}: {measured})"
+    return f"{lead} {reached} {goal} (on {unflagged['n']} images {which}: {measured}; no promise for others)"

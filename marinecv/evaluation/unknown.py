@@ -14,8 +14,8 @@ def unknown_thresholds(confidence: np.ndarray, distance: np.ndarray | None, frac
     """Return the confidence below which, and the distance to train above which, an image is unknown.
 
     Both lie at the same rank of the images given, as far out as loses at most `fraction` (0 to 1) of known images: by
-    the rank of a new image among n others, that are floor(fraction * (n + 1)) - 1 of these n. Source: split conformal
-    prediction, Vovk et al. (2005).
+    the rank of a new image among n others, that are floor(fraction * (n + 1)) of these n, less one for each threshold,
+    which is one of them. Source: split conformal prediction, Vovk et al. (2005); tolerance regions, Wald (1943).
 
     Args:
         confidence: (n,) probability of the predicted class of images that the model has not seen.
@@ -24,13 +24,13 @@ def unknown_thresholds(confidence: np.ndarray, distance: np.ndarray | None, frac
     Raises:
         ValueError: there are too few images for the fraction.
     """
-    confidence, n = np.asarray(confidence, np.float64), len(confidence)
+    confidence, n, scores = np.asarray(confidence, np.float64), len(confidence), 1 if distance is None else 2
     distance = np.zeros(n) if distance is None else np.asarray(distance, np.float64)
-    allowed = math.floor(fraction * (n + 1) + 1e-9) - 1
+    allowed = math.floor(fraction * (n + 1) + 1e-9) - scores
     if allowed < 0:
         raise ValueError(
-            f"unknown={fraction:g} needs {math.ceil(1 / fraction) - 1} calibration images or more; the run has {n}. "
-            "Expected a larger fraction, or a run that was trained with more validation images."
+            f"unknown={fraction:g} needs {math.ceil(scores / fraction) - 1} calibration images or more; the run has "
+            f"{n}. Expected a larger fraction, or a run that was trained with more validation images."
         )
     found = -math.inf, math.inf
     for least, most in zip(np.sort(confidence)[: allowed + 1], np.sort(distance)[::-1][: allowed + 1], strict=True):

@@ -1,4 +1,4 @@
-"""Heat maps of images and classes by any method, and the layer that a method takes them from."""
+"""Heat maps of images and classes by any method, and the layers whose maps a method weighs."""
 
 import difflib
 from collections.abc import Sequence
@@ -49,7 +49,9 @@ def heatmaps(
             layer before it.
         classes: `(n,)` integers: which output to explain for each image.
         method: `"gradcam"`, `"gradcam++"`, `"scorecam"`, `"saliency"` (SmoothGrad) or `"lime"`.
-        layer: name of the layer whose maps are weighed, for the first three methods; None takes the final convolution.
+        layer: name of the layer whose maps are weighed, for the first three methods; None takes every one that feeds
+            the head (`head_layers`), each in proportion to its contribution to the class logit: the sum of gradient
+            times activation.
         seed: of the noise of `"saliency"` and the samples of `"lime"`.
     Returns:
         float32 `(n, height, width)` in [0, 1], at the size of the input.
@@ -57,7 +59,7 @@ def heatmaps(
         ValueError: the method is unknown, the layer, images or classes do not fit the model, or lime is not installed.
     """
     model = flat(model)
-    layer, scores = layer_of(model, method, layer), with_logits(model)
+    names, scores = layers_of(model, method, layer), with_logits(model)
     inputs, classes = _inputs(model, images), _class_indices(classes, scores.outputs[0].shape[-1])
     size, pixels = inputs[0].shape[1:3], inputs[0]
     if method in OF_PIXELS and pixels.size and (pixels.min() < 0 or (pixels.max() <= 1 and (pixels % 1).any())):
@@ -70,24 +72,24 @@ def heatmaps(
     heat = np.empty((len(classes), *size), np.float32)
     for start in range(0, len(classes), BATCH):
         batch = slice(start, start + BATCH)
-        raw = METHODS[method](scores, [part[batch] for part in inputs], classes[batch], layer, seed)
+        raw = METHODS[method](scores, [part[batch] for part in inputs], classes[batch], names, seed)
         heat[batch] = _normalized(raw, size)
     return heat
 
 
-def layer_of(model: keras.Model, method: str, name: str | None = None) -> str | None:
-    """Return the name of the layer whose maps a method weighs, by default the final convolution.
+def layers_of(model: keras.Model, method: str, name: str | None = None) -> list[str]:
+    """Return the names of the layers whose maps a method weighs, by default `head_layers`; none for one of pixels.
 
-    None for a method of pixels alone. Raise ValueError for an unknown method, and a layer that is absent, gives no
-    `(height, width, channels)`, or is not used by the method.
+    Raise ValueError for an unknown method, and a layer that is absent, gives no `(height, width, channels)`, or is not
+    used by the method.
     """
     check_choice(METHODS, method=method)
     if method in OF_PIXELS:
         if name is not None:
             raise ValueError(f"{method} uses pixels, not the maps of a layer. Leave out the layer {name!r}.")
-        return None
+        return []
     if name is None:
-        return final_convolution(model)
+        return head_layers(model)
     model = flat(model)
     known = {layer.name: layer for layer in model.layers}
     if name not in known:
@@ -95,38 +97,52 @@ def layer_of(model: keras.Model, method: str, name: str | None = None) -> str | 
         hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
         raise ValueError(
             f"{model.name} has no layer {name!r}.{hint} Expected one of its {len(known)} layers, such as "
-            f"{final_convolution(model)!r}, the default."
+            f"{head_layers(model)[-1]!r}."
         )
     if not _gives_maps(known[name]):
         raise ValueError(
             f"The layer {name!r} of {model.name} gives {tuple(known[name].output.shape[1:])}, which is no map. "
-            f"Expected one that gives (height, width, channels), such as {final_convolution(model)!r}, the default."
+            f"Expected one that gives (height, width, channels), such as {head_layers(model)[-1]!r}."
         )
-    return name
+    return [name]
 
 
-def final_convolution(model: keras.Model) -> str:
-    """Return the name of the last layer with maps before pooling or flattening, normalization and activation included.
+def head_layers(model: keras.Model) -> list[str]:
+    """Return the names of the layers whose maps feed the head, in order: the last maps on every way to the output.
 
-    For our CNNs it is the ReLU of the last convolution; for backbones InceptionV3 `mixed10`, ResNet50
-    `conv5_block3_out`, MobileNet `conv_pw_13_relu`, MobileNetV2 `out_relu`, MobileNetV3Large the activation behind
-    `conv_1`, EfficientNetB4 `top_activation`. Layers of a nested model count under their own names.
+    That is the activation of the final convolution before pooling or flattening: `mixed10` of InceptionV3,
+    `conv5_block3_out` of ResNet50, `conv_pw_13_relu` of MobileNet, `top_activation` of EfficientNetB4. A head that
+    pools several maps, or several backbones, has several. Maps of a single cell, and pixels without a convolution, have
+    no location. Layers of a nested model count under their own names.
     """
     model = flat(model)
-    convolutions = [index for index, layer in enumerate(model.layers) if isinstance(layer, CONVOLUTIONS)]
-    if not convolutions:
+    operations, convolved, wanted, names = [], set(), {id(model.outputs[0])}, []
+    for operation in (each for each in model.operations if not isinstance(each, layers.InputLayer)):
+        inputs, outputs = ({*map(id, keras.tree.flatten(side))} for side in (operation.input, operation.output))
+        convolved |= outputs if isinstance(operation, CONVOLUTIONS) or inputs & convolved else set()
+        operations.insert(0, (operation, inputs, outputs))
+    for operation, inputs, outputs in operations:
+        if outputs & wanted:
+            has_cells = outputs & convolved and _gives_maps(operation) and operation.output.shape[1:3] != (1, 1)
+            if has_cells and not isinstance(operation, NO_NEW_MAPS):
+                names.insert(0, operation.name)
+            else:
+                wanted |= inputs
+    if not names:
         nested = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
         hint = f" Those of {nested[0]!r}, a subclassed model, are out of reach." if nested else ""
         raise ValueError(
-            f'{model.name} has no convolution, so no maps to weigh.{hint} Use method="saliency" or "lime", which use '
-            "pixels alone, or a CNN, as most of keras.applications or a Keras file."
+            f"{model.name} has no convolution with maps of several cells, so none to weigh.{hint} Use "
+            'method="saliency" or "lime", which use pixels alone, or a CNN, as most of keras.applications or a Keras '
+            "file."
         )
-    behind = [layer for layer in model.layers[convolutions[-1] :] if _gives_maps(layer)]
-    return [layer.name for layer in behind if not isinstance(layer, NO_NEW_MAPS)][-1]
+    return names
 
 
-def _gives_maps(layer: layers.Layer) -> bool:
-    return isinstance(layer.output, keras.KerasTensor) and len(layer.output.shape) == 4
+def _gives_maps(layer: keras.Operation) -> bool:
+    """Return whether it is a layer, which can be found by its name, of `(height, width, channels)`."""
+    is_layer = isinstance(layer, layers.Layer) and isinstance(layer.output, keras.KerasTensor)
+    return is_layer and len(layer.output.shape) == 4
 
 
 def _inputs(model: keras.Model, images: np.ndarray | Sequence) -> list[np.ndarray]:

@@ -1,5 +1,6 @@
-"""Localization: the heat inside the boxes of an image, and predictions of the animals or the background alone."""
+"""Localization: the heat inside the boxes of an image, and predictions of images with a part hidden."""
 
+import zlib
 from collections.abc import Sequence
 
 import keras
@@ -22,8 +23,9 @@ from marinecv.progress import progress_bar
 from marinecv.runs import Run
 
 FRACTIONS = ("heat", "center_heat", "area")
-HITS = ("pointing", "center_pointing", "accuracy", "animal_only", "background_only")
-MEASURES = FRACTIONS + HITS
+HITS = ("pointing", "center_pointing", "accuracy", "animal_only", "background_only", "outside_masked")
+DIFFERENCE = "masking_difference"
+MEASURES = (*FRACTIONS, *HITS, DIFFERENCE)
 ALL = "all"
 LOCALIZATION_FILE = "heat_in_box.csv"
 COLUMNS = ["split", "layer", "neutral", "class_name", "measure", "value", "low", "high", "n"]
@@ -53,14 +55,15 @@ def measure_boxes(
 
     Heat counts over the whole input, padding too. Baselines that know only the picture are `center_heat` and
     `center_pointing`, of `center_blob`, and `area`, of heat spread evenly. Boxes of every class are covered with the
-    color `neutral`, or all else is.
+    color `neutral`, or all else is, or `rectangles_outside` (`outside_masked`; NaN where boxes cover more than half of
+    the picture). What hiding animals costs beyond hiding anything is `outside_masked` minus `background_only`.
 
     Args:
         pixels: row i for row i of `usable(catalog)`.
-        layer: of Grad-CAM; None takes the final convolution.
+        layer: of Grad-CAM; None takes all that feed the head.
     Returns:
-        DataFrame, a row an image: `image_id, class_name`, each of `MEASURES` (`FRACTIONS` from 0 to 1, `HITS` 0 or 1;
-        NaN if there is nothing to measure), and the reason in `problem`.
+        DataFrame, a row an image: `image_id, class_name`, each of `MEASURES` (`FRACTIONS` from 0 to 1, `HITS` 0 or 1,
+        the difference -1, 0 or 1; NaN if there is nothing to measure), and the reason in `problem`.
     Raises:
         ValueError: no box is of these images, or a class is not in `class_names`.
     """
@@ -88,33 +91,56 @@ def measure_boxes(
     return pd.concat([rows[["image_id", "class_name"]], table], axis=1).reset_index(drop=True)
 
 
+def rectangles_outside(animals: np.ndarray, picture: np.ndarray, boxes: np.ndarray, seed: int) -> np.ndarray:
+    """Return as many pixels of the picture outside of all boxes as are `animals`, all (height, width) bool.
+
+    They are the free pixels of rectangles at random, which are as large as the largest of the `boxes`, corners (n, 4);
+    none where there is no room.
+    """
+    rng, free, count, hidden = np.random.default_rng(seed), picture & ~animals, animals.sum(), np.zeros_like(animals)
+    if 0 < count <= free.sum():
+        sides = (boxes[:, 2:] - boxes[:, :2]).round().astype(int).clip(1)
+        steps = sides[sides.prod(axis=1).argmax()][::-1]
+        rows, columns = ((np.arange(n) + rng.integers(step)) // step for n, step in zip(free.shape, steps, strict=True))
+        order = rng.random((rows[-1] + 1, columns[-1] + 1))[rows[:, np.newaxis], columns]
+        hidden.flat[np.argsort(np.where(free, order, 2), axis=None, kind="stable")[:count]] = True
+    return hidden
+
+
 def _masks_and_baselines(row, boxes: pd.DataFrame, spec: ImageSpec) -> dict:
-    """Return the cover of the class's boxes, which pixels lie in any box and in the picture, and the baselines."""
+    """Return the cover of the class's boxes, pixels in any box, in the picture and hidden outside, and baselines."""
     corners = to_input(boxes[CORNERS].to_numpy(), row.width, row.height, spec)
     class_cover = cover(corners[(boxes["class_name"] == row.class_name).to_numpy()], spec)
     picture = cover([picture_corners(row.width, row.height, spec)], spec)
+    animals, is_picture = cover(corners, spec) >= 0.5, picture >= 0.5
     blob = center_blob(row.width, row.height, spec)
     baselines = {f"center_{name}": value for name, value in _in_box(blob, class_cover).items() if name != "problem"}
     return {
         "own": class_cover,
-        "animals": cover(corners, spec) >= 0.5,
-        "picture": picture >= 0.5,
+        "animals": animals,
+        "picture": is_picture,
+        "outside": rectangles_outside(animals, is_picture, corners, zlib.crc32(row.image_id.encode(errors="replace"))),
         "baselines": {**baselines, "area": class_cover.sum() / picture.sum()},
     }
 
 
 def _correct_when_hidden(model, images: np.ndarray, classes: np.ndarray, facts: list[dict], neutral) -> list[dict]:
-    """Return whether each image is classified correctly: as it is, with its animals alone, and without them."""
-    animals, picture = (np.stack([fact[name] for fact in facts])[..., np.newaxis] for name in ("animals", "picture"))
+    """Return whether each image is classified correctly: as it is, and with a part of it hidden."""
+    masks = (np.stack([fact[name] for fact in facts])[..., np.newaxis] for name in ("animals", "picture", "outside"))
+    animals, picture, outside = masks
     covered_images = {
         "accuracy": images,
         "animal_only": np.where(picture & ~animals, neutral, images),
         "background_only": np.where(animals, neutral, images),
+        "outside_masked": np.where(outside, neutral, images),
     }
     right = pd.DataFrame()
     for name, version in covered_images.items():
         right[name] = predicted_indices(model.predict(version, batch_size=BATCH, verbose=0)) == classes
-    return right.astype(float).to_dict("records")
+    right = right.astype(float)
+    right["outside_masked"] = right["outside_masked"].where(outside.any(axis=(1, 2, 3)))
+    right[DIFFERENCE] = right["outside_masked"] - right["background_only"]
+    return right.to_dict("records")
 
 
 def _in_box(heat: np.ndarray, mask: np.ndarray) -> dict:
@@ -176,7 +202,7 @@ def save_localization(run: Run, split: str, layer: str, neutral: str, figures: p
 
 
 def read_localization(run: Run) -> pd.DataFrame | None:
-    """Read the table of `save_localization`: `COLUMNS`, values from 0 to 1; None if there is no such file.
+    """Read the table of `save_localization`: `COLUMNS`, values from -1 to 1; None if there is no such file.
 
     Raise ValueError if the file is broken.
     """
@@ -188,6 +214,7 @@ def read_localization(run: Run) -> pd.DataFrame | None:
         check_columns(table, COLUMNS, path)
         table = parse_numbers(table, ("value", "low", "high", "n"), path)
         values = table[["value", "low", "high"]].fillna(0)
+        values = values.abs().where(table["measure"] == DIFFERENCE, values)
         wrong = ~table["measure"].isin(MEASURES) | ~((values >= 0) & (values <= 1)).all(axis=1) | ~(table["n"] >= 0)
         if wrong.any():
             raise ValueError(f"Row {wrong.argmax() + 1} of {path} is no metric of some images from 0 to 1.")

@@ -30,15 +30,16 @@ TITLES = {
     "lime": "LIME",
 }
 METHOD_TEXTS = {
-    "gradcam": "The feature maps of the layer, weighted by the mean gradient of the class score over each map.",
-    "gradcam++": "The feature maps of the layer, weighted by gradients cell by cell, so that several animals all show.",
-    "scorecam": f"The {cam.CHANNELS} feature maps of the layer with the largest variance, each weighted by the "
+    "gradcam": "The feature maps of a layer, weighted by the mean gradient of the class score over each map.",
+    "gradcam++": "The feature maps of a layer, weighted by gradients cell by cell, so that several animals all show.",
+    "scorecam": f"The {cam.CHANNELS} feature maps of a layer with the largest variance, each weighted by the "
     "probability of the class when the image is masked with it.",
     "saliency": f"The gradient of the class score by pixel, averaged over {cam.NOISY_COPIES} noisy copies of the "
     f"image (standard deviation {cam.NOISE_GRAY_LEVELS} gray levels).",
     "lime": f"About {cam.SUPERPIXELS} superpixels, with their weights in a linear model fitted on "
     f"{cam.SAMPLES} versions of the image with half of them masked; negative weights are left dark.",
 }
+SEVERAL_LAYERS = " Each layer counts in proportion to its contribution to the class score, gradient times activation."
 MEASURE_NAMES = {
     "heat": "energy-based pointing game",
     "center_heat": "energy of a center blob",
@@ -47,7 +48,9 @@ MEASURE_NAMES = {
     "center_pointing": "pointing game of the center",
     "accuracy": "accuracy",
     "animal_only": "accuracy, animals only",
-    "background_only": "accuracy, background only",
+    "background_only": "accuracy, animals hidden",
+    "outside_masked": "accuracy, as much hidden outside",
+    "masking_difference": "the last minus animals hidden",
 }
 """Measures of `heat_in_box.csv` -> names; the energy is the fraction of heat inside the boxes."""
 
@@ -56,7 +59,7 @@ def write_explanation(
     folder: str | Path,
     title: str,
     method: str,
-    layer: str | None,
+    names: str,
     cases: pd.DataFrame,
     figures: pd.DataFrame | None = None,
     demonstration: bool = False,
@@ -65,10 +68,11 @@ def write_explanation(
     """Write `explanation.html` into the folder of its images; return the page.
 
     `cases` has one row an image: `image_id, true_class` ("" if unknown), `predicted_class, probability, problem` and
-    `source`, the `data:` URL from `save_overlay`. `figures` are rows of `heat_in_box.csv`.
+    `source`, the `data:` URL from `save_overlay`. `names` are the layers, "" for a method of pixels, `figures` rows of
+    `heat_in_box.csv`.
     """
     explained, failed = cases[is_usable(cases)], cases[~is_usable(cases)]
-    summary = f"{TITLES[method]}{f' at the layer {layer}' if layer else ''} of the predicted class for "
+    summary = f"{TITLES[method]}{f' at {names}' if names else ''} of the predicted class for "
     summary += with_count(len(explained), "image")
     summary += f"; {len(failed)} could not be explained (see below)." if len(failed) else "."
     return write_page(
@@ -78,7 +82,7 @@ def write_explanation(
         demonstration=demonstration,
         summary=summary,
         chance=chance,
-        how=METHOD_TEXTS[method],
+        how=METHOD_TEXTS[method] + (SEVERAL_LAYERS if "," in names else ""),
         heat=localization_tables(figures),
         groups=_groups(explained.head(MOST_ON_PAGE)),
         more=max(0, len(explained) - MOST_ON_PAGE),

@@ -17,7 +17,7 @@ from marinecv.data.user_tables import is_usable, usable
 from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.predictions import predicted_indices, read_predictions
 from marinecv.explain import localization as measures
-from marinecv.explain.heatmaps import NO_HEAT, heatmaps, layer_of
+from marinecv.explain.heatmaps import NO_HEAT, heatmaps, layers_of
 from marinecv.files.atomic import replaced_folder
 from marinecv.files.csv_tables import write_table
 from marinecv.files.lock import lock_folder
@@ -79,7 +79,7 @@ def explain(
         images: files or folders of your own; None takes correct and wrong predictions of each class.
         method: `"gradcam"`, `"gradcam++"`, `"scorecam"`, `"saliency"` (SmoothGrad) or `"lime"`.
         split: `"train"`, `"validation"` or `"test"`, from which the example images are.
-        layer: name of the layer whose maps are weighed, for the first three methods; None takes the final convolution.
+        layer: name of the layer whose maps are weighed, for the first three methods; None takes all that feed the head.
         data: the data set where the images of the run are now, as in `train`; None takes the recorded paths.
         limit: at most so many images of your own, or of the split, whose `localization` is then not saved in the run.
         accept_changes: explain images of the run that have changed since its training; the run and its page say so.
@@ -109,7 +109,7 @@ def explain(
             f"The model of {run.folder} takes attributes beside the image, which explain does not support. Call "
             "marinecv.heatmaps(run.load_model(), (pixels, attributes), classes)."
         )
-    model, layer = with_probabilities(model, run.class_names), layer_of(model, method, layer)
+    model, names = with_probabilities(model, run.class_names), ", ".join(layers_of(model, method, layer))
     if rows is not None:
         run.note(f"{split} evaluation: explain")
     target, localization, chance = run.path("explanations", method), None, ""
@@ -122,9 +122,9 @@ def explain(
             if method == "gradcam" and boxes is not None:
                 localization, chance = measure_localization(run, model, layer, rows, boxes, folder, log)
             title = f"Heat maps of {run.folder.resolve().name}" + ("" if rows is None else f": {split}")
-            page = write_explanation(folder, title, method, layer, cases, localization, run.demonstration, chance)
+            page = write_explanation(folder, title, method, names, cases, localization, run.demonstration, chance)
         if localization is not None and not limit:
-            measures.save_localization(run, split, layer, localization["neutral"].iloc[0], localization)
+            measures.save_localization(run, split, names, localization["neutral"].iloc[0], localization)
             if run.path("report.html").is_file():
                 write_run_report(run.folder)
     if rows is not None and not is_usable(cases).any():
@@ -209,7 +209,7 @@ def draw_examples(
 
 
 def measure_localization(
-    run: Run, model: keras.Model, layer: str, rows: pd.DataFrame, boxes: pd.DataFrame, folder: Path, log: Log
+    run: Run, model: keras.Model, layer: str | None, rows: pd.DataFrame, boxes: pd.DataFrame, folder: Path, log: Log
 ) -> tuple[pd.DataFrame | None, str]:
     """Measure the heat of a split inside its boxes: metrics, None if no image can be read, and `chance_sentence`."""
     pixels, rows = load_pixels(rows, run.spec, log=log)
@@ -221,10 +221,11 @@ def measure_localization(
     groups, split = rows.set_index("image_id")["group"], rows["split"].iloc[0]
     figures = measures.average_localization(measured, run.class_names, groups=groups)
     chance = measures.chance_sentence(measured, groups)
-    log(f"Grad-CAM at {layer} on {split}")
+    names = ", ".join(layers_of(model, "gradcam", layer))
+    log(f"Grad-CAM at {names} on {split}")
     for row in figures[figures["class_name"] == measures.ALL].itertuples():
         log(f"  {MEASURE_NAMES[row.measure]:<28} {row.value:.3f}  ({interval_text(row._asdict())}, n={row.n})")
     if chance:
         log(chance)
     color = "#" + "".join(f"{int(level):02x}" for level in neutral)
-    return figures.assign(split=split, layer=layer, neutral=color)[measures.COLUMNS], chance
+    return figures.assign(split=split, layer=names, neutral=color)[measures.COLUMNS], chance

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(parser, "run")
     flag("images", nargs="*", type=Path, metavar="IMAGES", help="your files or folders, directly after RUN")
     flag("--method", choices=HEAT_METHODS, default=HEAT_METHODS[0], help="(default: %(default)s)")
-    flag("--layer", metavar="NAME", help="layer of the feature maps (default: the last convolution)")
+    flag("--layer", metavar="NAME", help="layer of the feature maps (default: all that feed the head)")
     options.add(parser, "--split", *options.DATA, *options.SUBSET, "--accept-changes")
 
 
