@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageDraw, ImageEnhance
+from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 from scipy.ndimage import gaussian_filter
 
 from marinecv.data.catalog import CATALOG_COLUMNS
@@ -148,9 +148,32 @@ def shifted(picture: Image.Image) -> Image.Image:
     return wider.crop((left, upper, left + w, upper + h))
 
 
-CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
-    change.__name__: change for change in (cropped, re_encoded, resized, mirrored, brightened, shifted)
-}
+def padded(picture: Image.Image) -> Image.Image:
+    """Pad to a square by two bars."""
+    return ImageOps.pad(picture, [max(picture.size)] * 2, color="black")
+
+
+def quarter_turned(picture: Image.Image) -> Image.Image:
+    """Turn by 90 degrees."""
+    return picture.transpose(Image.Transpose.ROTATE_90)
+
+
+def rotated(picture: Image.Image) -> Image.Image:
+    """Rotate by 12 degrees; the corners are black."""
+    return picture.rotate(12, Image.Resampling.BICUBIC)
+
+
+_ALL = (cropped, re_encoded, resized, mirrored, brightened, shifted, padded, quarter_turned, rotated)
+CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {change.__name__: change for change in _ALL}
+
+
+def barred(picture: Image.Image, text: str) -> Image.Image:
+    """Add the information bar of a camera trap below."""
+    w, h = picture.size
+    wider = Image.new("RGB", (w, h + h // 8), "black")
+    wider.paste(picture)
+    ImageDraw.Draw(wider).text((w // 20, h + h // 40), text, "white", ImageFont.load_default(h // 14))
+    return wider
 
 
 def saved(picture: Image.Image, format: str, **options) -> bytes:

@@ -4,13 +4,14 @@ import imagehash
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
-from scenes import CHANGES, catalog_of_files, draw_scene, save
+from PIL import Image, ImageOps
+from scenes import CHANGES, barred, catalog_of_files, draw_scene, padded, save
 
-from marinecv.audit import near_duplicates, neighbor_search, thumbnails
+from marinecv.audit import near_duplicates, neighbor_search, template_match, thumbnails
 from marinecv.audit.near_duplicates import MIN_SIMILARITY, exact_copies, find_near_duplicates, perceptual_hashes
 from marinecv.audit.neighbor_search import close_hashes, nearest
-from marinecv.audit.thumbnails import color_histograms, load_thumbs, resize_by_area
+from marinecv.audit.rims import trim_rims
+from marinecv.audit.thumbnails import aspect_ratios, color_histograms, load_thumbs, resize_by_area
 from marinecv.data.groups import PAIR_COLUMNS
 
 PLACES = 40
@@ -18,6 +19,12 @@ PLACES = 40
 
 def thumbs_of(pictures):
     return np.stack([picture.convert("RGB").resize((128, 128), Image.Resampling.BOX) for picture in pictures])
+
+
+def search(pictures):
+    return find_near_duplicates(
+        thumbs_of(pictures), ratios=np.array([w / h for w, h in (each.size for each in pictures)])
+    )
 
 
 def pairs_of(pairs):
@@ -41,7 +48,7 @@ def scenes():
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_nearly_all_copies_of_each_kind_are_found_and_nothing_else(scenes, change):
-    pairs = find_near_duplicates(thumbs_of([*scenes, *map(CHANGES[change], scenes)]))
+    pairs = search([*scenes, *map(CHANGES[change], scenes)])
     right, found = {(number, PLACES + number) for number in range(PLACES)}, pairs_of(pairs)
     assert len(found & right) >= 0.95 * len(right) and len(found & right) >= 0.97 * len(found)
     assert (pairs["similarity"] > MIN_SIMILARITY).all() and set(pairs["method"]) <= {"hash", "colors"}
@@ -51,6 +58,38 @@ def test_other_frames_of_one_place_and_pictures_of_one_gray_are_no_copies():
     frames = [draw_scene(place, 10 * place + frame) for place in range(5) for frame in range(6)]
     assert find_near_duplicates(thumbs_of(frames)).empty
     assert find_near_duplicates(thumbs_of([Image.new("RGB", (60, 40), (90, 90, 90))] * 3)).empty
+
+
+RIMS = {
+    "letterbox": lambda picture, n: padded(ImageOps.fit(picture, (160, 60))),
+    "white pillarbox": lambda picture, n: ImageOps.pad(ImageOps.fit(picture, (60, 160)), (160, 160), color="white"),
+    "frame": lambda picture, n: ImageOps.expand(picture, 12, "gray"),
+    "information bar": lambda picture, n: barred(picture, f"CAM3 2023-05-{n % 28 + 1:02d} 12:{n:02d}"),
+    "bar in a letterbox": lambda picture, n: padded(barred(picture, f"CAM{n:02d} 2023-05-01")),
+}
+
+
+@pytest.mark.parametrize("rim", RIMS)
+def test_distinct_pictures_in_one_kind_of_rim_are_no_copies_and_each_is_one_of_itself_without(scenes, rim):
+    in_rims = [RIMS[rim](scene, number) for number, scene in enumerate(scenes)]
+    assert search(in_rims).empty
+    scenes = [
+        ImageOps.fit(scene, (60, 160) if "pillar" in rim else (160, 60) if rim == "letterbox" else scene.size)
+        for scene in scenes
+    ]
+    assert len(pairs_of(search([*scenes, *in_rims])) & {(n, PLACES + n) for n in range(PLACES)}) >= 0.95 * PLACES
+
+
+def test_rims_are_cut_off_and_plain_ground_is_not():
+    scene = draw_scene(1, 1)
+    letterbox, framed, bar = padded(scene), ImageOps.expand(scene, 20, "white"), barred(scene, "CAM3 12C")
+    plain, ground = Image.new("RGB", (90, 90), "navy"), Image.new("RGB", (160, 120), "white")
+    ground.paste(scene.resize((40, 30)).rotate(45, expand=True, fillcolor="white"), (50, 40))
+    thumbs = thumbs_of([scene, letterbox, framed, bar, plain, ground])
+    trimmed, boxes = trim_rims(thumbs)
+    assert np.array_equal(trimmed[[0, 4, 5]], thumbs[[0, 4, 5]])
+    assert np.abs(trimmed[1:4].astype(int) - thumbs[0]).mean(axis=(1, 2, 3)).max() < 12
+    assert boxes.tolist()[0] == [0, 128, 0, 128] and boxes[1] == pytest.approx([16, 112, 0, 128], abs=1)
 
 
 def test_embeddings_find_what_hashes_and_colors_do_not(scenes):
@@ -73,7 +112,7 @@ def test_embeddings_are_computed_only_if_weights_are_cached(monkeypatch, tmp_pat
     pairs = {("mobilenet", 0.25, False): pd.DataFrame(pairs, columns=PAIR_COLUMNS)}
     monkeypatch.setattr(near_duplicates, "backbone_features", lambda *_, **options: options)
     monkeypatch.setattr(near_duplicates, "embed", lambda model, *_, keep: (model["backbone"], model["alpha"], keep))
-    monkeypatch.setattr(near_duplicates, "find_near_duplicates", lambda _, embeddings: pairs[embeddings])
+    monkeypatch.setattr(near_duplicates, "find_near_duplicates", lambda _, embeddings, ratios: pairs[embeddings])
     found = near_duplicates.duplicates_by_embedding(rows, thumbnails)
     assert found.to_numpy().tolist() == [["a", "b", "near copy", 0.9, "embedding"]]
 
@@ -89,8 +128,8 @@ def test_a_hash_is_that_of_imagehash_and_hardly_changes_with_light(scenes):
 
 def overlap_of(*pictures):
     grays = np.stack([picture.convert("L").resize((64, 64)) for picture in pictures]).astype(np.float32)
-    details = near_duplicates.remove_broad_structure(grays)
-    return float(near_duplicates.template_similarity(details, np.array([[0, 1]]))[0])
+    details = template_match.remove_broad_structure(grays)
+    return float(template_match.template_similarity(details, np.array([[0, 1]]))[0])
 
 
 def test_overlap_is_1_with_itself_high_after_three_changes_and_low_with_another_picture():
@@ -101,10 +140,24 @@ def test_overlap_is_1_with_itself_high_after_three_changes_and_low_with_another_
     assert overlap_of(scene, CHANGES["brightened"](CHANGES["mirrored"](CHANGES["cropped"](scene)))) > MIN_SIMILARITY
     assert overlap_of(draw_scene(4, 40), draw_scene(4, 41)) < MIN_SIMILARITY
     flat = np.zeros((2, 64, 64), np.float32)
-    assert near_duplicates.template_similarity(flat, np.array([[0, 1]]))[0] == 0
-    assert near_duplicates.template_similarity(flat, np.empty((0, 2), np.int64)).shape == (0,)
+    assert template_match.template_similarity(flat, np.array([[0, 1]]))[0] == 0
+    assert template_match.template_similarity(flat, np.empty((0, 2), np.int64)).shape == (0,)
     ramp = np.add.outer(np.arange(64.0), np.arange(64.0))[None]
-    assert np.abs(near_duplicates.remove_broad_structure(ramp)[0, 16:-16, 16:-16]).max() < 1e-6
+    assert np.abs(template_match.remove_broad_structure(ramp)[0, 16:-16, 16:-16]).max() < 1e-6
+
+
+@pytest.mark.parametrize("degrees", [8, -15, 37, 90, 143, 180])
+def test_a_picture_turned_by_any_angle_is_similar_to_itself_and_to_no_other(degrees):
+    scene, other = draw_scene(3, 3), draw_scene(4, 40)
+    turned = ImageOps.mirror(scene.rotate(degrees, Image.Resampling.BICUBIC, expand=degrees % 90 == 0))
+    grays = np.stack([each.convert("L").resize((64, 64)) for each in (scene, turned, other)]).astype(np.float32)
+    details, ratios = (
+        template_match.remove_broad_structure(grays),
+        np.array([w / h for w, h in (scene.size, turned.size, other.size)]),
+    )
+    same, not_same = template_match.rotated_similarity(details, ratios, np.array([[0, 1], [1, 2]]))
+    assert same > MIN_SIMILARITY > not_same
+    assert template_match.rotated_similarity(details, ratios, np.empty((0, 2), np.int64)).shape == (0,)
 
 
 def test_of_few_hashes_every_close_pair_is_found_once_and_sorted():
@@ -156,6 +209,9 @@ def test_every_image_becomes_128_pixels_wide_and_high_and_gray_tiny_or_colors(tm
     paths = [save(draw_scene(1, 1), tmp_path / "a.jpg"), save(draw_scene(2, 2, (50, 200)), tmp_path / "b.jpg")]
     pixels, catalog = load_thumbs(catalog_of_files(paths))
     assert pixels.shape == (2, 128, 128, 3) and pixels.dtype == np.uint8 and (catalog["problem"] == "").all()
+    assert aspect_ratios(catalog.assign(width=[64, 0])).tolist() == [64 / 48, 1] and aspect_ratios(
+        catalog[["path"]]
+    ).tolist() == [1, 1]
     assert np.array_equal(color_histograms(pixels), color_histograms(pixels[:, :, ::-1]))
     assert (color_histograms(pixels) ** 2).sum(axis=1) == pytest.approx([2, 2], rel=1e-5)
     red = np.zeros((1, 128, 128, 3), np.uint8)

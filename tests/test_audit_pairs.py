@@ -1,7 +1,9 @@
 """One table has the pairs of related images, and is cached for the files as they are."""
 
 import os
+from itertools import product
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -9,7 +11,7 @@ from scenes import CHANGES, catalog_of_files, draw_scene, save
 
 from marinecv.audit import pairs as links_module
 from marinecv.audit.pairs import find_pairs
-from marinecv.data.groups import PAIR_COLUMNS
+from marinecv.data.groups import PAIR_COLUMNS, group_catalog
 
 
 @pytest.fixture
@@ -58,6 +60,60 @@ def test_frames_are_paired_with_their_neighbors_and_along_their_block(tmp_path):
     assert pairs["kind"].value_counts().to_dict() == {"neighbor": 39, "block": 9 + 29}  # to 0049, and to 0079
     assert (pairs["method"] == "number").all() and pairs["similarity"].isna().all()
     assert find_pairs(catalog_of_files(paths), "none").empty
+
+
+def still(tmp_path, cameras=2, frames=12):
+    """Frames of still cameras, noise and light apart; the last one of each shows an animal."""
+    rng, paths = np.random.default_rng(0), []
+    for camera, frame in product(range(cameras), range(frames)):
+        scene = np.asarray(draw_scene(camera, 50 + camera), float) * rng.uniform(0.8, 1.1)
+        pixels = scene + rng.normal(0, 3, scene.shape)
+        pixels[30:70, 40:90] *= 0.2 if frame == frames - 1 else 1
+        picture = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+        paths.append(save(picture, tmp_path / "empty" / f"cam{camera}" / f"{'abcdefghijkl'[frame]}.jpg"))
+    ids = [path.relative_to(tmp_path).as_posix() for path in paths]
+    times = [f"2024-05-{1 + n % frames // 6:02d}T{4 + n % 6:02d}:30:00" for n in range(len(paths))]
+    return catalog_of_files(paths).assign(image_id=ids, class_name="empty", taken_at=times)
+
+
+@pytest.mark.parametrize(
+    ("change", "groups"),
+    [
+        ({"camera": "c"}, 2),
+        ({}, 4),
+        ({"taken_at": ""}, 2),
+        ({"image_id": lambda rows: rows["image_id"].str.replace("/", "-")}, 4),
+    ],
+    ids=["a camera", "folders and days", "folders", "days alone"],
+)
+def test_frames_of_a_still_camera_are_one_group_a_day_and_no_copies(tmp_path, change, groups):
+    catalog = still(tmp_path).assign(**change)
+    pairs = find_pairs(catalog)
+    assert set(pairs["kind"]) == {"neighbor", "block"} and set(pairs["method"]) == {"camera"}
+    assert not pairs.duplicated(["image_a", "image_b", "kind"]).any()
+    found = group_catalog(catalog, pairs)
+    sizes = found["group"].value_counts()
+    assert (sizes > 2).sum() == groups and (
+        found.groupby("group")["taken_at"].agg(lambda t: t.str[:10].nunique()) == 1
+    ).all()
+
+
+def test_copies_of_one_moment_and_of_other_cameras_stay_copies(tmp_path):
+    catalog = still(tmp_path, frames=3)
+    moment = find_pairs(catalog.assign(taken_at="2024-05-01T04:30:00"))
+    assert set(moment["kind"]) == {"near copy"}
+    others = find_pairs(catalog.assign(camera=catalog["image_id"]))
+    assert set(others["kind"]) == {"near copy"} and len(others) == len(moment)
+
+
+def test_near_duplicates_among_frames_of_one_block_are_neighbors(tmp_path):
+    paths = [save(draw_scene(n // 5, 100 + n), tmp_path / f"dive_{n:04d}.jpg") for n in range(40)]
+    save(CHANGES["brightened"](Image.open(paths[10])), paths[12])
+    pairs = find_pairs(catalog_of_files(paths))
+    pair = pairs.query("image_a == 'dive_0010.jpg' and image_b == 'dive_0012.jpg'")
+    assert pair[["kind", "method"]].to_numpy().tolist() == [["neighbor", "number"]] and "near copy" not in set(
+        pairs["kind"]
+    )
 
 
 def test_an_unknown_order_of_frames_is_refused(images):

@@ -119,11 +119,10 @@ def _baseline_finding(votes: pd.DataFrame, leak: dict, crossing: pd.DataFrame) -
         f"points of that score come from related images (95% CI {low} to {high}). A network's may be fewer or more: "
         "evaluate with folds=5 measures it."
     )
-    relative = crossing.drop_duplicates("image_id").set_index("image_id")["related_image"]
     lost = both[both["right"] & ~both["right_apart"]]
-    lost = lost.reindex([*relative.index.intersection(lost.index), *lost.index.difference(relative.index, sort=False)])
+    lost = lost.loc[lost.index.to_series().isin(crossing["image_id"]).sort_values(ascending=False, kind="stable").index]
     notes = "predicted as " + lost["predicted_class_apart"] + " without its related images"
-    cases = make_cases(lost.index.to_series(), notes, [relative.get(image, "") for image in lost.index])
+    cases = make_cases(lost.index.to_series(), notes)
     count = int(both["right"].sum() - both["right_apart"].sum())
     return [make_finding(findings.LEAKAGE, count, len(both), "images", what, cases)]
 
@@ -141,16 +140,16 @@ def _frame_finding(rows: pd.DataFrame, crossing: pd.DataFrame) -> list[Finding]:
 
 
 def _copy_findings(pairs: pd.DataFrame) -> list[Finding]:
-    """Make the findings about pairs of copies: across splits, with two labels, within a split."""
+    """Make the findings about pairs of copies, a pair under the first that fits: two labels, two splits, one split."""
     split, other = pairs["split"], pairs["other_split"]
-    pairs = pairs.assign(exact=pairs["kind"] == COPY)
+    pairs, is_left, found = pairs.assign(exact=pairs["kind"] == COPY), pd.Series(True, pairs.index), []
     kinds = {
-        findings.ACROSS: (pairs[(split != other) & (split != "") & (other != "")], "in different splits"),
-        findings.TWO_LABELS: (pairs[pairs["label"] != pairs["other_label"]], "with two different labels"),
-        findings.WITHIN: (pairs[split == other], "in one split"),
+        findings.TWO_LABELS: (pairs["label"] != pairs["other_label"], "with two different labels"),
+        findings.ACROSS: ((split != other) & (split != "") & (other != ""), "in different splits"),
+        findings.WITHIN: (split == other, "in one split"),
     }
-    found = []
-    for name, (rows, where) in kinds.items():
+    for name, (is_of_kind, where) in kinds.items():
+        rows, is_left = pairs[is_of_kind & is_left], is_left & ~is_of_kind
         if len(rows):
             exact, similarity = rows["exact"].sum(), rows["similarity"].map("{:.2f}".format)
             what = f"{with_count(len(rows), 'pair')} of copies ({exact:,} exact, {len(rows) - exact:,} near) {where}."

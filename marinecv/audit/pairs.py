@@ -7,19 +7,20 @@ import pandas as pd
 
 from marinecv.audit.frames import find_frame_order
 from marinecv.audit.near_duplicates import exact_copies, find_near_duplicates
-from marinecv.audit.thumbnails import SMALL, load_thumbs, tiny_pixels
+from marinecv.audit.still_cameras import still_frames
+from marinecv.audit.thumbnails import SMALL, aspect_ratios, load_thumbs, tiny_pixels
 from marinecv.audit.versions import versions
 from marinecv.choices import FRAME_ORDERS
 from marinecv.console import Log
 from marinecv.data.cache_dir import cache_path
-from marinecv.data.groups import BLOCK, NEIGHBOR, PAIR_COLUMNS
+from marinecv.data.groups import BLOCK, NEAR_COPY, NEIGHBOR, PAIR_COLUMNS
 from marinecv.data.photos import photos_of
-from marinecv.data.user_tables import as_catalog, usable
+from marinecv.data.user_tables import as_catalog, usable, with_place_columns
 from marinecv.files.csv_tables import parse_numbers, read_table, write_table
 from marinecv.inputs.pixel_cache import files_key
 from marinecv.schema import check_choice
 
-VERSION = 8  # of the cache: raised when the same files give other pairs
+VERSION = 9  # of the cache: raised when the same files give other pairs
 MIN_IMAGES_TO_LOG = 500  # images, which take some seconds
 
 
@@ -36,7 +37,7 @@ def find_pairs(
         >>> mcv.find_pairs(mcv.read_catalog(mcv.demo_images())[:8]).columns[:3].tolist()
         ['image_a', 'image_b', 'kind']
 
-    The result is cached by the files, their times and sizes, and their classes.
+    The result is cached by the files, their times and sizes, and their classes, cameras and capture times.
 
     Args:
         catalog: columns `CATALOG_COLUMNS`; rows with a problem, and files that do not decode, have no pair. Of crops
@@ -47,9 +48,10 @@ def find_pairs(
         log: called with a line of text if the search takes more than a moment.
     Returns:
         DataFrame `PAIR_COLUMNS`, a row a pair: `image_a` and `image_b` (image ids); `kind`: `copy` (the same bytes),
-        `near copy`, `neighbor` (the next file number, or at most 10 seconds apart), `block` (kept together in a grouped
-        split: 50 file numbers, or no pause of half an hour; each image with the next of its block); `similarity`, the
-        similarity of near-duplicates, 0.8 to 1; and `method`, the method.
+        `near copy`, `neighbor` (the next file number, at most 10 seconds apart, or near-duplicate frames of one block),
+        `block` (kept together in a grouped split: 50 file numbers, no pause of half an hour, or a day of a camera that
+        stands still; each image with the next of its block); `similarity`, the similarity of near-duplicates, 0.8 to 1;
+        and `method`, the method. A pair is of one of the first three kinds.
     Raises:
         ValueError: `frame_order` is none of `FRAME_ORDERS`.
     """
@@ -63,21 +65,35 @@ def find_pairs(
         log(f"Searching {len(rows):,} images for near-duplicates and neighboring frames; the result is cached.")
     thumbs, catalog = load_thumbs(catalog, log) if loaded is None else loaded
     rows = usable(catalog)
-    copies = _joined([exact_copies(rows), find_near_duplicates(thumbs), versions(thumbs, rows["image_id"])])
-    tables = [copies.drop_duplicates(["image_a", "image_b"])]  # two files with the same bytes are a copy and no more
+    near = find_near_duplicates(thumbs, ratios=aspect_ratios(rows))
+    copies = _joined([exact_copies(rows), near, versions(thumbs, rows["image_id"])])
+    copies = copies.drop_duplicates(["image_a", "image_b"])  # two files with the same bytes are a copy and no more
     order = None if frame_order == "none" else find_frame_order(rows, tiny_pixels(thumbs), frame_order)
-    if order:
-        blocks = pd.Series(np.arange(len(rows))).groupby(order.blocks())
-        chains = [of_block.to_numpy() for name, of_block in blocks if name]
-        chained = [np.stack([chain[:-1], chain[1:]], axis=1) for chain in chains]
-        for kind, positions in ((NEIGHBOR, order.neighbors()), (BLOCK, np.concatenate(chained))):
-            positions = pd.DataFrame(np.sort(positions, axis=1), columns=["image_a", "image_b"])
-            tables.append(positions.assign(kind=kind, similarity=np.nan, method=order.by))
+    is_frame, days = still_frames(copies, rows)
+    blocks = np.where(days == "", order.blocks(), days) if order else days
+    first, second = blocks[copies["image_a"]], blocks[copies["image_b"]]
+    is_seen = (copies["kind"] == NEAR_COPY) & (copies["method"] != "name")
+    in_block = is_seen & (first == second) & (first != "")
+    method = np.where(days[copies["image_a"]] == "", order.by if order else "", "camera")
+    frames = copies.assign(kind=NEIGHBOR, method=method)[in_block]  # frames of a camera on two days are no pair
+    neighbors = order.neighbors() if order else np.empty((0, 2), np.int64)
+    neighbors = _pairs_of_frames(neighbors, NEIGHBOR, order and order.by)
+    tables = [_joined([copies[~in_block & ~is_frame], frames, neighbors]).drop_duplicates(["image_a", "image_b"])]
+    for name, chain in pd.Series(np.arange(len(rows))).groupby(blocks):
+        if name:
+            chained = np.stack([chain[:-1], chain[1:]], axis=1)
+            tables.append(_pairs_of_frames(chained, BLOCK, "camera" if days[chain.iloc[0]] else order.by))
     pairs, ids = _joined(tables), rows["image_id"].to_numpy()
     pairs = pairs.assign(image_a=ids[pairs["image_a"]], image_b=ids[pairs["image_b"]])[PAIR_COLUMNS]
     cache_file.parent.mkdir(parents=True, exist_ok=True)
     write_table(cache_file, pairs)
     return pairs
+
+
+def _pairs_of_frames(positions: np.ndarray, kind: str, method: str) -> pd.DataFrame:
+    """Return pairs of rows as a table, of an unknown similarity."""
+    first, second = np.sort(positions, axis=1).T
+    return pd.DataFrame({"image_a": first, "image_b": second, "kind": kind, "similarity": np.nan, "method": method})
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -87,7 +103,8 @@ def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 def _key(rows: pd.DataFrame, frame_order: str | None) -> str:
     """Return the name in the cache of the pairs of some images."""
-    rows = rows.sort_values("image_id")
-    labels = "\0".join(f"{image}\1{name}" for image, name in zip(rows["image_id"], rows["class_name"], strict=True))
+    rows = with_place_columns(rows).sort_values("image_id")
+    columns = [rows[name] for name in ("image_id", "class_name", "camera", "taken_at")]
+    labels = "\0".join(map("\1".join, zip(*columns, strict=True)))
     facts = f"{VERSION}\0{frame_order}\0{files_key(rows['path'], SMALL)}\0{labels}"
     return hashlib.sha256(facts.encode()).hexdigest()[:32]

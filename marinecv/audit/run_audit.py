@@ -14,7 +14,7 @@ from marinecv.choices import SCORED_SPLITS
 from marinecv.console import Log
 from marinecv.data.boxes import as_boxes
 from marinecv.data.catalog import CATALOG_COLUMNS
-from marinecv.data.groups import NEIGHBOR, first_level, group_catalog
+from marinecv.data.groups import BLOCK, NEIGHBOR, first_level, group_catalog
 from marinecv.data.splits.split_catalog import split_catalog
 from marinecv.data.user_tables import TEXT_OF_AUDIT, as_catalog, as_table, usable
 
@@ -54,7 +54,9 @@ def audit_images(
     catalog = group_catalog(first_level(catalog), pairs)
     by_embedding = duplicates_by_embedding(usable(catalog), thumbs)
     if by_embedding is not None:
-        pairs = pd.concat([pairs, by_embedding], ignore_index=True)
+        blocks = group_catalog(catalog.assign(group=""), pairs[pairs["kind"] == BLOCK]).set_index("image_id")["group"]
+        is_frame = by_embedding["image_a"].map(blocks) == by_embedding["image_b"].map(blocks)
+        pairs = pd.concat([pairs, by_embedding[~is_frame]], ignore_index=True)
     split, small = as_split(catalog, seed), tiny_pixels(thumbs)
     tables = describe_data_set(catalog, boxes, seed=seed) | {
         "pairs": pairs,
@@ -63,8 +65,8 @@ def audit_images(
         "quality": measure_quality(usable(catalog), thumbs),
     }
     methods = "hashes and colors" if by_embedding is None else "hashes, colors and embeddings of a small backbone"
-    orders = set(pairs.loc[pairs["kind"] == NEIGHBOR, "method"])
-    order = f"by {orders.pop()}" if orders else "none found"
+    orders = sorted(set(pairs.loc[pairs["kind"] == NEIGHBOR, "method"]))
+    order = f"by {' and '.join(orders)}" if orders else "none found"
     checks = (
         f"Checked: {len(catalog):,} files, each decoded whole; copies by content, near-duplicates by {methods}; "
         f"neighboring frames: {'not searched for' if frame_order == 'none' else order}; a nearest-neighbor baseline; "

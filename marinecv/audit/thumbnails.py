@@ -21,6 +21,12 @@ def load_thumbs(catalog: pd.DataFrame, log: Log | None = None) -> tuple[np.ndarr
     return load_pixels(catalog, replace(SMALL, white=find_white(catalog)), log=log)
 
 
+def aspect_ratios(rows: pd.DataFrame) -> np.ndarray:
+    """Return width to height of the images of a catalog, `(n,)`; 1 where they are not known."""
+    sizes = rows.reindex(columns=["width", "height"]).fillna(0).to_numpy(float)
+    return np.where((sizes > 0).all(axis=1), sizes[:, 0] / np.maximum(sizes[:, 1], 1), 1.0)
+
+
 def in_chunks(function: Callable[[np.ndarray], np.ndarray], thumbs: np.ndarray) -> np.ndarray:
     """Apply a function to 256 images at a time: thumbs may lie on disk, and as floats not fit into memory."""
     if not len(thumbs):
