@@ -86,10 +86,10 @@ def test_rims_are_cut_off_and_plain_ground_is_not():
     plain, ground = Image.new("RGB", (90, 90), "navy"), Image.new("RGB", (160, 120), "white")
     ground.paste(scene.resize((40, 30)).rotate(45, expand=True, fillcolor="white"), (50, 40))
     thumbs = thumbs_of([scene, letterbox, framed, bar, plain, ground])
-    trimmed, boxes = trim_rims(thumbs)
+    trimmed, rims = trim_rims(thumbs)
     assert np.array_equal(trimmed[[0, 4, 5]], thumbs[[0, 4, 5]])
     assert np.abs(trimmed[1:4].astype(int) - thumbs[0]).mean(axis=(1, 2, 3)).max() < 12
-    assert boxes.tolist()[0] == [0, 128, 0, 128] and boxes[1] == pytest.approx([16, 112, 0, 128], abs=1)
+    assert rims[0].tolist() == [0, 0, 0, 0] and rims[1] == pytest.approx([16, 16, 0, 0], abs=1)
 
 
 def test_embeddings_find_what_hashes_and_colors_do_not(scenes):

@@ -12,8 +12,16 @@ from scipy.fft import dctn
 
 from marinecv.audit.neighbor_search import close_hashes, nearest
 from marinecv.audit.rims import trim_rims
-from marinecv.audit.template_match import remove_broad_structure, rotated_similarity, template_similarity
-from marinecv.audit.thumbnails import CHUNK, SMALL, aspect_ratios, color_histograms, gray_pictures, resize_by_area
+from marinecv.audit.template_match import even_out, remove_broad_structure, rotated_similarity, template_similarity
+from marinecv.audit.thumbnails import (
+    CHUNK,
+    SMALL,
+    aspect_ratios,
+    color_histograms,
+    gray_pictures,
+    in_chunks,
+    resize_by_area,
+)
 from marinecv.data.groups import COPY, NEAR_COPY, PAIR_COLUMNS
 from marinecv.data.shards.records import file_state, read_bytes
 from marinecv.features.embeddings import embed
@@ -23,7 +31,9 @@ from marinecv.models.backbones import backbone_features
 MIN_SIMILARITY = 0.8  # similarity above which two images are near-duplicates: benchmarks/near_duplicates.py
 MAX_HASH_DISTANCE = 16  # of 63 bits
 CANDIDATES = 5
-MAX_SAME_RIM_PX = 3  # of 128, by which rims of two images differ that count as the same: those are compared without it
+MIN_EVEN_SIMILARITY = 0.7  # with faint structure made strong: two animals of one form on plain ground are below
+MAX_SAME_FORM = 0.05  # of the logarithm of width to height
+MIN_RIM_PX = 3  # of 128; by fewer lines than that the same rim differs between two images
 MIN_CONTRAST = 3.0  # gray levels of standard deviation below which a picture has nothing to compare
 BACKBONE, ALPHA = "mobilenet", 0.25
 MAX_EMBEDDED_IMAGES = 20_000  # images that are embedded, about two milliseconds each
@@ -48,7 +58,7 @@ def find_near_duplicates(
     """Pair the images that show the same: re-encoded, brightened, mirrored, cropped, shifted, padded or rotated.
 
     Rims are cut off first (`trim_rims`). Candidates are near by perceptual hash, color (raw and normalized) or
-    embedding; `template_similarity` or `rotated_similarity` decides.
+    embedding; `template_similarity` or `rotated_similarity` decides, and whether faint structure agrees too.
 
     Args:
         thumbs: uint8 `(n, 128, 128, 3)`.
@@ -61,14 +71,8 @@ def find_near_duplicates(
     images = thumbs if len(thumbs) else np.zeros((1, *thumbs.shape[1:]), np.uint8)
     chunks = [_describe(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)]
     described = (np.concatenate(parts)[: len(thumbs)] for parts in zip(*chunks, strict=True))
-    textured, boxes, details, hashes, mirrored, colors, even_colors, whole = described
-    top, bottom, left, right = boxes.T
-    ratios = np.ones(len(thumbs)) if ratios is None else ratios
-    trimmed = np.flatnonzero((bottom - top < SMALL.height) | (right - left < SMALL.width))
-    untrimmed = np.arange(len(thumbs))
-    untrimmed[trimmed] = len(thumbs) + np.arange(len(trimmed))
-    details = np.concatenate([details, whole])
-    ratios = np.r_[ratios * (right - left) / (bottom - top), ratios[trimmed]]
+    textured, rims, details, whole, hashes, mirrored, colors, even_colors = described
+    pictures = _Pictures(details, whole, rims, np.ones(len(thumbs)) if ratios is None else ratios)
     color_pairs = [nearest(each, CANDIDATES) for each in (colors, even_colors)]
     candidates = {
         "hash": _candidates_by_hash(hashes, mirrored),
@@ -81,32 +85,55 @@ def find_near_duplicates(
         pairs = pairs[textured[pairs].all(axis=1)]
         keys = pairs[:, 0] * len(thumbs) + pairs[:, 1]
         pairs, seen_keys = pairs[~np.isin(keys, seen_keys)], np.union1d(seen_keys, keys)
-        similarity = _similarity(details, ratios, pairs)
-        # A rim that is cut off one image and not off its copy, or elsewhere, for it is faint.
-        other_rims = np.abs(boxes[pairs[:, 0]] - boxes[pairs[:, 1]]).max(axis=1) > MAX_SAME_RIM_PX
-        rest = np.flatnonzero((similarity <= MIN_SIMILARITY) & other_rims)
-        similarity[rest] = np.maximum(similarity[rest], _similarity(details, ratios, untrimmed[pairs[rest]]))
-        close = similarity > MIN_SIMILARITY
+        similarity = pictures.similarity(pairs)
+        close = np.flatnonzero(similarity > MIN_SIMILARITY)
+        close = close[pictures.similarity(pairs[close], even=True) > MIN_EVEN_SIMILARITY]
         tables.append(_pairs_table(pairs[close], NEAR_COPY, similarity[close], method))
     return pd.concat(tables, ignore_index=True)
 
 
-def _similarity(details: np.ndarray, ratios: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    similarity = template_similarity(details, pairs)
-    rest = np.flatnonzero(similarity <= MIN_SIMILARITY)
-    similarity[rest] = np.maximum(similarity[rest], rotated_similarity(details, ratios, pairs[rest]))
-    return similarity
+class _Pictures:
+    """The details of images without their rims, and behind them those with a rim as they are."""
+
+    def __init__(self, details: np.ndarray, whole: np.ndarray, rims: np.ndarray, ratios: np.ndarray):
+        has_rim = rims.any(axis=1)
+        width, height = SMALL.width - rims[:, 2:].sum(axis=1), SMALL.height - rims[:, :2].sum(axis=1)
+        self.details, self.rims, self.as_it_is = np.concatenate([details, whole]), rims, np.arange(len(rims))
+        self.as_it_is[has_rim] = len(rims) + np.arange(len(whole))
+        self.ratios = np.r_[ratios * width / height, ratios[has_rim]]
+
+    def similarity(self, pairs: np.ndarray, even: bool = False) -> np.ndarray:
+        """Return the similarity of the pictures of each pair; `even` lets faint structure count as much as strong."""
+        similarity = self._best(pairs, even)
+        # A faint rim may be cut off one image and not off its copy. With a rim in common other pictures are alike too.
+        first, second = self.rims[pairs.T]
+        is_faint = (np.abs(first - second) > MIN_RIM_PX).any(axis=1)
+        is_faint &= (np.minimum(first, second) <= MIN_RIM_PX).all(axis=1)
+        rest = np.flatnonzero((similarity <= MIN_SIMILARITY) & is_faint)
+        similarity[rest] = np.maximum(similarity[rest], self._best(self.as_it_is[pairs[rest]], even))
+        return similarity
+
+    def _best(self, pairs: np.ndarray, even: bool) -> np.ndarray:
+        used, positions = np.unique(pairs, return_inverse=True)
+        details, ratios, pairs = self.details[used], self.ratios[used], positions.reshape(-1, 2)
+        details = in_chunks(even_out, details) if even else details
+        similarity = template_similarity(details, pairs)
+        # Either was rotated in its own form; or in a square, into which exports stretch it before.
+        other_forms = np.abs(np.log(ratios[pairs[:, 0]] / ratios[pairs[:, 1]])) > MAX_SAME_FORM
+        for forms, may_be in ((ratios, True), (np.ones(len(ratios)), other_forms)):
+            rest = np.flatnonzero((similarity <= MIN_SIMILARITY) & may_be)
+            similarity[rest] = np.maximum(similarity[rest], rotated_similarity(details, forms, pairs[rest]))
+        return similarity
 
 
 def _describe(images: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return what is compared of thumbnails without their rims, `(n, ...)` each; the last is of those with a rim."""
-    trimmed, boxes = trim_rims(images)
-    grays = gray_pictures(trimmed, 64)
-    whole = gray_pictures(images[(boxes != [0, SMALL.height, 0, SMALL.width]).any(axis=1)], 64)
-    details = (remove_broad_structure(pictures).astype(np.float16) for pictures in (grays, whole))
+    """Return what is compared of thumbnails without their rims, `(n, ...)` each; the fourth is of those with a rim."""
+    trimmed, rims = trim_rims(images)
+    grays, whole = gray_pictures(trimmed, 64), gray_pictures(images[rims.any(axis=1)], 64)
+    details, whole = (remove_broad_structure(pictures).astype(np.float16) for pictures in (grays, whole))
     hashes = perceptual_hashes(grays), perceptual_hashes(grays[:, :, ::-1])
     colors = color_histograms(trimmed), color_histograms(trimmed, even=True)
-    return grays.std(axis=(1, 2)) >= MIN_CONTRAST, boxes, next(details), *hashes, *colors, next(details)
+    return grays.std(axis=(1, 2)) >= MIN_CONTRAST, rims, details, whole, *hashes, *colors
 
 
 def duplicates_by_embedding(rows: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame | None:

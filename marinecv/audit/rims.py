@@ -15,30 +15,22 @@ def trim_rims(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cut the rims off thumbnails, and stretch what is left to their size.
 
     A rim is made of whole lines at a border that have one color, some perhaps with text, up to a sharp edge. Images are
-    uint8 `(n, 128, 128, 3)`. Returns them, and the rows and columns that are left, `(n, 4)`: top, bottom, left, right.
+    uint8 `(n, 128, 128, 3)`. Returns them, and how many lines were cut off, `(n, 4)`: above, below, left, right.
     """
     borders = np.stack([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], axis=1).astype(np.int16)
     is_plain = np.abs(borders - np.median(borders, axis=2, keepdims=True)).max(axis=3) <= MAX_DIFFERENCE
-    trimmed, side = images.copy(), images.shape[1]
-    boxes = np.tile([0, side, 0, side], (len(images), 1))
+    trimmed, rims = images.copy(), np.zeros((len(images), 4), int)
     for row in np.flatnonzero((is_plain.mean(axis=2) >= MIN_FIRST).any(axis=1)):
-        top, bottom, left, right = boxes[row]
-        for _ in range(NESTED):
-            top, bottom = top + _content(images[row, top:bottom, left:right])
-            left, right = left + _content(images[row, top:bottom, left:right].swapaxes(0, 1))
-        if bottom - top < side or right - left < side:
-            content = Image.fromarray(images[row, top:bottom, left:right])
-            trimmed[row], boxes[row] = (
-                content.resize((side, side), Image.Resampling.BILINEAR),
-                (top, bottom, left, right),
-            )
-    return trimmed, boxes
-
-
-def _content(lines: np.ndarray) -> np.ndarray:
-    """Return the first and the end of the lines between two rims: of all where hardly any would be left."""
-    first, end = _rim(lines), len(lines) - _rim(lines[::-1])
-    return np.array([first, end] if end - first >= MIN_CONTENT_PX else [0, len(lines)])
+        content = images[row]
+        for side in [slice(0, 2), slice(2, 4)] * NESTED:  # rows and columns in turn
+            first, last = _rim(content), _rim(content[::-1])
+            if 0 < first + last <= len(content) - MIN_CONTENT_PX:
+                rims[row, side] += first, last
+                content = content[first : len(content) - last]
+            content = content.swapaxes(0, 1)
+        if rims[row].any():
+            trimmed[row] = Image.fromarray(content).resize(images.shape[2:0:-1], Image.Resampling.BILINEAR)
+    return trimmed, rims
 
 
 def _rim(lines: np.ndarray) -> int:

@@ -25,6 +25,12 @@ def remove_broad_structure(grays: np.ndarray) -> np.ndarray:
     return grays - _blurred(grays, BLUR)
 
 
+def even_out(details: np.ndarray) -> np.ndarray:
+    """Return details relative to how strong they are nearby, so that faint structure counts as much as strong."""
+    details = details.astype(np.float32)
+    return (10 * details / (np.sqrt(_blurred(details**2, BLUR)) + 1)).astype(np.float16)
+
+
 def _blurred(grays: np.ndarray, sigma: float) -> np.ndarray:
     return gaussian_filter1d(gaussian_filter1d(grays, sigma, axis=1), sigma, axis=2)
 
