@@ -160,6 +160,7 @@ def test_four_numbers_that_are_no_box_are_a_bad_row(corners, relative):
         (read_json, b"[" * 100_000, "nested too deeply"),
         (read_json, b'{"a": 1', "is no JSON that can be read"),
         (read_json, '{"a": "é"}'.encode("latin-1"), "is not UTF-8"),
+        (read_json, b"PK\x03\x04...", "is not UTF-8: it is a zip file, which is to be unzipped"),
         (read_json, b'{"a": ' + b"9" * 5000 + b"}", "is no JSON"),
         (read_xml, b"<a><b></a>", "is no XML that can be read: mismatched tag"),
         (read_xml, b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "it has a DOCTYPE"),

@@ -51,6 +51,8 @@ def utf8_text(path: Path) -> str:
                 raise ValueError(f"unpacked it has more than {MAX_UNPACKED_BYTES:,} bytes")
         else:
             content = path.read_bytes()
+        if content.startswith(b"PK\x03\x04"):
+            raise ValueError("it is a zip file, which is to be unzipped")
         text = content.decode("utf-8-sig")
         if "\0" in text:
             raise ValueError("it holds NUL characters, as UTF-16 does")

@@ -48,7 +48,7 @@ def read_coco(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
             paths = (posixpath.join(folder.relative_to(root), normalize_path(record.name)) for record in of_file)
             num_found[folder] = sum(posixpath.normpath(path) in known for path in paths)
         folder = max(num_found, key=num_found.get)
-        for number, record in enumerate(of_file):  # in place, for the same reason
+        for number, record in enumerate(of_file):  # in place: a file may have millions
             parents = (folder / normalize_path(record.name)).parents
             of_place = next((splits[parent] for parent in parents if parent in splits), "")
             of_file[number] = replace(record, folder=folder.relative_to(root).as_posix(), split=split or of_place)
@@ -76,7 +76,7 @@ def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
         )
     boxes, labels, of_sequence = defaultdict(list), defaultdict(dict), defaultdict(dict)
     for number, annotation in enumerate(annotations):
-        annotations[number] = None  # free its memory: a file may have millions
+        annotations[number] = None  # free its memory
         image_id, source = text_of(annotation.get("image_id")), f"{where}:annotations[{number}]"
         category = text_of(annotation.get("category_id"))
         name = names.get(category, "")
