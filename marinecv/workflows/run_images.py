@@ -9,7 +9,7 @@ import pandas as pd
 from marinecv.audit.pairs import find_pairs
 from marinecv.console import Log, silent
 from marinecv.data.accounting import reading_lines
-from marinecv.data.catalog import read_catalog, read_images_and_boxes
+from marinecv.data.catalog import read_catalog_and_boxes, read_images_and_boxes
 from marinecv.data.find_data import find_data
 from marinecv.data.groups import first_level
 from marinecv.data.manifests import Manifest
@@ -113,8 +113,8 @@ def changes_of_data(run: Run, log: Log) -> tuple[list[str], list[str]]:
         has_own_labels = run.is_external or choice.name == CATALOG or choice.pseudo_labels  # of no file
         if has_own_labels or (manifest := data_of(run, silent)) is None:
             return [], []
-        catalog = read_catalog(manifest, choice.label_rule, choice.images_without_boxes)
-        now = usable(cropped(catalog, manifest, choice, silent)).set_index("image_id")
+        catalog, boxes = read_catalog_and_boxes(manifest, choice.label_rule, choice.images_without_boxes)
+        now = usable(cropped(catalog, manifest, choice, silent, boxes)).set_index("image_id")
     except (OSError, ValueError) as error:
         log(f"WARNING: The labels of these images cannot be read now: {error}")
         return [], []
@@ -153,10 +153,10 @@ def other_images(
     manifest = source.manifest
     if manifest.demonstration != drawn:
         raise ValueError("A demonstration model and real photographs say nothing of each other. Train on real images.")
-    catalog = source.read(choice, log)
+    catalog, boxes = source.read_with_boxes(choice, log)
     for line in reading_lines(manifest, catalog):
         log(line)
-    catalog = cropped(catalog, manifest, choice, log)
+    catalog = cropped(catalog, manifest, choice, log, boxes)
     if manifest.merge_case:
         spellings = {name.casefold(): name for name in class_names}
         for column in catalog.columns.intersection(["class_name", "photo_class"]):
