@@ -27,6 +27,7 @@ import io
 import os
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -259,7 +260,7 @@ def cameras(paths: pd.Series) -> dict:
                 exif = Image.Exif()
                 exif.get_ifd(0x8769)[0x9003] = f"2024:05:{1 + frame // 20:02d} {frame % 20 + 4:02d}:{frame:02d}:00"
                 Image.fromarray(pixels).convert("RGB").save(file, quality=90, exif=exif)
-        catalog = mcv.read_catalog(manifest_of_folder(Path(folder)))
+        catalog = mcv.read_catalog(replace(manifest_of_folder(Path(folder)), class_level="first"))
         pairs = find_pairs(catalog)
         groups = group_catalog(catalog.assign(group=""), pairs)["group"]
     sizes, copies = groups.value_counts(), pairs["kind"].isin([COPY, NEAR_COPY]).sum()

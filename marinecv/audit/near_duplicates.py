@@ -31,7 +31,8 @@ from marinecv.models.backbones import backbone_features
 MIN_SIMILARITY = 0.8  # similarity above which two images are near-duplicates: benchmarks/near_duplicates.py
 MAX_HASH_DISTANCE = 16  # of 63 bits
 CANDIDATES = 5
-MIN_EVEN_SIMILARITY = 0.7  # with faint structure made strong: two animals of one form on plain ground are below
+SURE_SIMILARITY = 0.9  # below, it must be 0.7 with faint structure made strong: of two animals of one form on plain
+MIN_EVEN_SIMILARITY = 0.7  # ground it is not; a copy that lost its faint structure by compression has more than 0.9
 MAX_SAME_FORM = 0.05  # of the logarithm of width to height
 MIN_RIM_PX = 3  # of 128; by fewer lines than that the same rim differs between two images
 MIN_CONTRAST = 3.0  # gray levels of standard deviation below which a picture has nothing to compare
@@ -58,7 +59,7 @@ def find_near_duplicates(
     """Pair the images that show the same: re-encoded, brightened, mirrored, cropped, shifted, padded or rotated.
 
     Rims are cut off first (`trim_rims`). Candidates are near by perceptual hash, color (raw and normalized) or
-    embedding; `template_similarity` or `rotated_similarity` decides, and whether faint structure agrees too.
+    embedding; `template_similarity` or `rotated_similarity` decides, below 0.9 that of faint structure too.
 
     Args:
         thumbs: uint8 `(n, 128, 128, 3)`.
@@ -86,8 +87,9 @@ def find_near_duplicates(
         keys = pairs[:, 0] * len(thumbs) + pairs[:, 1]
         pairs, seen_keys = pairs[~np.isin(keys, seen_keys)], np.union1d(seen_keys, keys)
         similarity = pictures.similarity(pairs)
-        close = np.flatnonzero(similarity > MIN_SIMILARITY)
-        close = close[pictures.similarity(pairs[close], even=True) > MIN_EVEN_SIMILARITY]
+        close = similarity > MIN_SIMILARITY
+        unsure = np.flatnonzero(close & (similarity < SURE_SIMILARITY))
+        close[unsure] = pictures.similarity(pairs[unsure], even=True) > MIN_EVEN_SIMILARITY
         tables.append(_pairs_table(pairs[close], NEAR_COPY, similarity[close], method))
     return pd.concat(tables, ignore_index=True)
 
