@@ -53,7 +53,8 @@ def main() -> None:
                 labeled = usable(keep_labels(catalog, fraction, seed))
                 labeled = labeled[labeled["split"] != ""].reset_index(drop=True)
                 scores = linear_probe(labeled, embeddings[place[labeled["image_id"]]], seed)
-                about = {"recipe": recipe.name, "image_size": recipe.image.height, "label_fraction": fraction}
+                about = {"recipe": recipe.name, "recipe_hash": recipe.base_hash or "", "label_fraction": fraction}
+                about |= {"image_size": recipe.image.height}
                 about |= {"n_train": int((labeled["split"] == "train").sum()), "seed": str(seed)}
                 of_seeds += [
                     {**about, "split": row.split, "accuracy": row.value, "low": row.low, "high": row.high, "n": row.n}

@@ -22,8 +22,10 @@ from scipy.stats import t
 import marinecv as mcv
 from marinecv.environment import commit
 from marinecv.files.csv_tables import write_table
+from marinecv.recipes.registry import RECIPES
 from marinecv.runs import is_begun
 from marinecv.training.recipe import Recipe
+from marinecv.training.settings import recipe_hash
 from marinecv.workflows.results import without_output_folders
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "image_sizes.csv"
@@ -50,7 +52,8 @@ def main() -> None:
     table = pd.DataFrame(rows)
     table = pd.concat([table, pd.DataFrame(of_all_seeds(table, args.sizes[0]))])
     command = without_output_folders(shlex.join(["python", *sys.argv]))
-    write_table(args.output, table.assign(command=command, commit=commit(), machine=machine()))
+    about = {"commit": commit(), "recipe_hash": recipe_hash(RECIPES[args.recipe]), "machine": machine()}
+    write_table(args.output, table.assign(command=command, **about))
     print(table.to_string(index=False))
 
 

@@ -37,7 +37,7 @@ from marinecv.inputs.pixel_cache import load_pixels
 from marinecv.recipes.registry import RECIPES
 from marinecv.training.build import build_model, compile_model
 from marinecv.training.recipe import Recipe
-from marinecv.training.settings import IMAGE_SIZE, with_changes
+from marinecv.training.settings import IMAGE_SIZE, recipe_hash, with_changes
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "nested.csv"
 FOLDS = INNER = 5
@@ -64,7 +64,8 @@ def main() -> None:
         trials = [dict(zip(TRIALS[name], values, strict=True)) for values in product(*TRIALS[name].values())]
         trials = [trial | ({"training.epochs": args.epochs} if args.epochs else {}) for trial in trials[: args.trials]]
         row = {"recipe": name, **judge(recipe, catalog, class_names_of(catalog, manifest), trials)}
-        row |= {"command": shlex.join(["python", *sys.argv]), "commit": commit(), "machine": machine()}
+        row |= {"command": shlex.join(["python", *sys.argv]), "commit": commit()}
+        row |= {"recipe_hash": recipe_hash(recipe), "machine": machine()}
         kept = [read_table(args.output).query("recipe != @name")] if args.output.is_file() else []
         write_table(args.output, pd.concat([*kept, pd.DataFrame([row])]))
 
