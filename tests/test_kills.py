@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from marinecv.data.demo.dataset import write_demo_images
+
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs the signals of Unix")
@@ -18,10 +20,11 @@ def test_a_killed_command_goes_on_to_the_same_end(shared_tank, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs the signals of Unix")
-def test_killed_uses_of_a_run_give_the_same_tables_when_they_go_on(shared_tank, tmp_path):
+def test_killed_uses_of_a_run_give_the_same_tables_when_they_go_on(tmp_path):
     """`predict` on fewer files than the 5,000 of the benchmark, so that it ends in less than a minute."""
     kills = pytest.importorskip("kills")
-    rows = list(kills.kill_uses(tmp_path, 1, shared_tank, files=2560, times=1))
+    reef = write_demo_images(tmp_path / "reef")  # of the classes of the report that is reproduced
+    rows = list(kills.kill_uses(tmp_path, 1, reef, files=2560, times=1))
     assert [row["end"] for row in rows] == ["equal"] * 5 and {row["exit"] for row in rows} == {-9}
     assert [row["phase"] for row in rows] == [*kills.USES, "predict 2,560 files"]
     peak, smaller_peak = (int(number) for number in re.findall("peak ([0-9]+) MiB.* ([0-9]+)$", rows[-1]["note"])[0])
