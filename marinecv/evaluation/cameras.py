@@ -3,7 +3,7 @@
 import pandas as pd
 from scipy.stats import t
 
-from marinecv.evaluation.estimates import MIN_GROUPS
+from marinecv.evaluation.estimates import FEW_GROUPS, MIN_GROUPS
 from marinecv.evaluation.intervals import LEVEL
 
 CAMERAS = "cameras.csv"  # of an experiment: a `camera_table`, and the recipe
@@ -46,7 +46,8 @@ def camera_sentence(table: pd.DataFrame) -> str:
     m = camera_metrics(table)
     interval, expected = "", f"from fewer than {MIN_GROUPS} cameras: no interval"
     if m["low"] is not None:
-        interval = f" (95% CI {m['low']:.2f} to {m['high']:.2f})"
+        few = ", of few cameras" if m["cameras"] < FEW_GROUPS else ""
+        interval = f" (95% CI {m['low']:.2f} to {m['high']:.2f}{few})"
         expected = f"the next camera is expected between {m['next_low']:.2f} and {m['next_high']:.2f}"
     average = f"On {m['cameras']} cameras that training never saw: {m['value']:.2f} on average{interval}"
     return f"{average}, {m['pooled']:.2f} over all {m['n']:,} images; {expected}."

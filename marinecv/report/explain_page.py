@@ -49,8 +49,8 @@ MEASURE_NAMES = {
     "accuracy": "accuracy",
     "animal_only": "accuracy, animals only",
     "background_only": "accuracy, animals hidden",
-    "outside_masked": "accuracy, as much hidden outside",
-    "masking_difference": "the last minus animals hidden",
+    "outside_masked": "accuracy, as much elsewhere",
+    "masking_difference": "elsewhere minus animals",
 }
 """Measures of `heat_in_box.csv` -> names; the energy is the fraction of heat inside the boxes."""
 
