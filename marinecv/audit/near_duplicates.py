@@ -5,6 +5,7 @@ call; a test compares it with `imagehash.phash`.
 """
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -72,8 +73,21 @@ def find_near_duplicates(
     images = thumbs if len(thumbs) else np.zeros((1, *thumbs.shape[1:]), np.uint8)
     chunks = [_describe(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)]
     described = (np.concatenate(parts)[: len(thumbs)] for parts in zip(*chunks, strict=True))
-    textured, rims, details, whole, hashes, mirrored, colors, even_colors = described
-    pictures = _Pictures(details, whole, rims, np.ones(len(thumbs)) if ratios is None else ratios)
+    textured, rims, details, hashes, mirrored, colors, even_colors = described
+    ratios = np.ones(len(thumbs)) if ratios is None else ratios
+    height, width = (SMALL.height - rims[:, sides].sum(axis=1) for sides in ([0, 1], [2, 3]))
+
+    def similarity_of(pairs: np.ndarray, even: bool) -> np.ndarray:
+        similarity = _similarity(lambda used: details[used], ratios * width / height, pairs, even)
+        # A faint rim may be cut off one image and not off its copy. With a rim in common other pictures are alike too.
+        first, second = rims[pairs.T]
+        faint = (abs(first - second) > MIN_RIM_PX).any(axis=1) & (np.minimum(first, second) <= MIN_RIM_PX).all(axis=1)
+        rest = np.flatnonzero((similarity <= MIN_SIMILARITY) & faint)
+        similarity[rest] = np.maximum(
+            similarity[rest], _similarity(lambda used: _details(thumbs[used]), ratios, pairs[rest], even)
+        )
+        return similarity
+
     color_pairs = [nearest(each, CANDIDATES) for each in (colors, even_colors)]
     candidates = {
         "hash": _candidates_by_hash(hashes, mirrored),
@@ -86,56 +100,39 @@ def find_near_duplicates(
         pairs = pairs[textured[pairs].all(axis=1)]
         keys = pairs[:, 0] * len(thumbs) + pairs[:, 1]
         pairs, seen_keys = pairs[~np.isin(keys, seen_keys)], np.union1d(seen_keys, keys)
-        similarity = pictures.similarity(pairs)
+        similarity = similarity_of(pairs, even=False)
         close = similarity > MIN_SIMILARITY
         unsure = np.flatnonzero(close & (similarity < SURE_SIMILARITY))
-        close[unsure] = pictures.similarity(pairs[unsure], even=True) > MIN_EVEN_SIMILARITY
+        close[unsure] = similarity_of(pairs[unsure], even=True) > MIN_EVEN_SIMILARITY
         tables.append(_pairs_table(pairs[close], NEAR_COPY, similarity[close], method))
     return pd.concat(tables, ignore_index=True)
 
 
-class _Pictures:
-    """The details of images without their rims, and behind them those with a rim as they are."""
-
-    def __init__(self, details: np.ndarray, whole: np.ndarray, rims: np.ndarray, ratios: np.ndarray):
-        has_rim = rims.any(axis=1)
-        width, height = SMALL.width - rims[:, 2:].sum(axis=1), SMALL.height - rims[:, :2].sum(axis=1)
-        self.details, self.rims, self.as_it_is = np.concatenate([details, whole]), rims, np.arange(len(rims))
-        self.as_it_is[has_rim] = len(rims) + np.arange(len(whole))
-        self.ratios = np.r_[ratios * width / height, ratios[has_rim]]
-
-    def similarity(self, pairs: np.ndarray, even: bool = False) -> np.ndarray:
-        """Return the similarity of the pictures of each pair; `even` lets faint structure count as much as strong."""
-        similarity = self._best(pairs, even)
-        # A faint rim may be cut off one image and not off its copy. With a rim in common other pictures are alike too.
-        first, second = self.rims[pairs.T]
-        is_faint = (np.abs(first - second) > MIN_RIM_PX).any(axis=1)
-        is_faint &= (np.minimum(first, second) <= MIN_RIM_PX).all(axis=1)
-        rest = np.flatnonzero((similarity <= MIN_SIMILARITY) & is_faint)
-        similarity[rest] = np.maximum(similarity[rest], self._best(self.as_it_is[pairs[rest]], even))
-        return similarity
-
-    def _best(self, pairs: np.ndarray, even: bool) -> np.ndarray:
-        used, positions = np.unique(pairs, return_inverse=True)
-        details, ratios, pairs = self.details[used], self.ratios[used], positions.reshape(-1, 2)
-        details = in_chunks(even_out, details) if even else details
-        similarity = template_similarity(details, pairs)
-        # Either was rotated in its own form; or in a square, into which exports stretch it before.
-        other_forms = np.abs(np.log(ratios[pairs[:, 0]] / ratios[pairs[:, 1]])) > MAX_SAME_FORM
-        for forms, may_be in ((ratios, True), (np.ones(len(ratios)), other_forms)):
-            rest = np.flatnonzero((similarity <= MIN_SIMILARITY) & may_be)
-            similarity[rest] = np.maximum(similarity[rest], rotated_similarity(details, forms, pairs[rest]))
-        return similarity
+def _similarity(details_of: Callable, ratios: np.ndarray, pairs: np.ndarray, even: bool) -> np.ndarray:
+    """Return the similarity of pairs, rotated or not; `even` lets faint structure count as much as strong."""
+    used, positions = np.unique(pairs, return_inverse=True)
+    details, ratios, pairs = details_of(used), ratios[used], positions.reshape(-1, 2)
+    details = in_chunks(even_out, details) if even else details
+    similarity = template_similarity(details, pairs)
+    # Either was rotated in its own form; or in a square, into which an export stretched it before.
+    other_form = np.abs(np.diff(np.log(ratios)[pairs], axis=1)[:, 0]) > MAX_SAME_FORM
+    for forms, may_be in ((ratios, True), (np.ones(len(ratios)), other_form)):
+        rest = np.flatnonzero((similarity <= MIN_SIMILARITY) & may_be)
+        similarity[rest] = np.maximum(similarity[rest], rotated_similarity(details, forms, pairs[rest]))
+    return similarity
 
 
 def _describe(images: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return what is compared of thumbnails without their rims, `(n, ...)` each; the fourth is of those with a rim."""
-    trimmed, rims = trim_rims(images)
-    grays, whole = gray_pictures(trimmed, 64), gray_pictures(images[rims.any(axis=1)], 64)
-    details, whole = (remove_broad_structure(pictures).astype(np.float16) for pictures in (grays, whole))
+    """Return what is compared of thumbnails without their rims, `(n, ...)` each."""
+    images, rims = trim_rims(images)
+    grays = gray_pictures(images, 64)
     hashes = perceptual_hashes(grays), perceptual_hashes(grays[:, :, ::-1])
-    colors = color_histograms(trimmed), color_histograms(trimmed, even=True)
-    return grays.std(axis=(1, 2)) >= MIN_CONTRAST, rims, details, whole, *hashes, *colors
+    colors = color_histograms(images), color_histograms(images, even=True)
+    return grays.std(axis=(1, 2)) >= MIN_CONTRAST, rims, _details(images), *hashes, *colors
+
+
+def _details(images: np.ndarray) -> np.ndarray:
+    return in_chunks(lambda each: remove_broad_structure(gray_pictures(each, 64)).astype(np.float16), images)
 
 
 def duplicates_by_embedding(rows: pd.DataFrame, thumbs: np.ndarray) -> pd.DataFrame | None:

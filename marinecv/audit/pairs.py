@@ -71,29 +71,24 @@ def find_pairs(
     order = None if frame_order == "none" else find_frame_order(rows, tiny_pixels(thumbs), frame_order)
     is_frame, days = still_frames(copies, rows)
     blocks = np.where(days == "", order.blocks(), days) if order else days
-    first, second = blocks[copies["image_a"]], blocks[copies["image_b"]]
-    is_seen = (copies["kind"] == NEAR_COPY) & (copies["method"] != "name")
-    in_block = is_seen & (first == second) & (first != "")
-    method = np.where(days[copies["image_a"]] == "", order.by if order else "", "camera")
-    frames = copies.assign(kind=NEIGHBOR, method=method)[in_block]  # frames of a camera on two days are no pair
-    neighbors = order.neighbors() if order else np.empty((0, 2), np.int64)
-    neighbors = _pairs_of_frames(neighbors, NEIGHBOR, order and order.by)
-    tables = [_joined([copies[~in_block & ~is_frame], frames, neighbors]).drop_duplicates(["image_a", "image_b"])]
-    for name, chain in pd.Series(np.arange(len(rows))).groupby(blocks):
-        if name:
-            chained = np.stack([chain[:-1], chain[1:]], axis=1)
-            tables.append(_pairs_of_frames(chained, BLOCK, "camera" if days[chain.iloc[0]] else order.by))
+    methods = np.where(days == "", order.by if order else "", "camera")
+    first, second = (copies[side].to_numpy(int) for side in ("image_a", "image_b"))
+    in_block = is_frame | ((copies["kind"] == NEAR_COPY) & (copies["method"] != "name"))
+    in_block &= (blocks[first] == blocks[second]) & (blocks[first] != "")
+    frames = copies.assign(kind=NEIGHBOR, method=methods[first])[in_block]
+    tables = [copies[~in_block & ~is_frame], frames]  # frames of a camera on two days are no pair
+    by_block = np.argsort(blocks, kind="stable")
+    chained = np.stack([by_block[:-1], by_block[1:]], axis=1)
+    chained = chained[(blocks[chained[:, 0]] == blocks[chained[:, 1]]) & (blocks[chained[:, 0]] != "")]
+    for kind, positions in ((NEIGHBOR, order.neighbors() if order else chained[:0]), (BLOCK, chained)):
+        table = pd.DataFrame(np.sort(positions, axis=1), columns=["image_a", "image_b"])
+        tables.append(table.assign(kind=kind, similarity=np.nan, method=methods[positions[:, 0]]))
     pairs, ids = _joined(tables), rows["image_id"].to_numpy()
+    pairs = pairs[~pairs.duplicated(["image_a", "image_b"]) | (pairs["kind"] == BLOCK)].reset_index(drop=True)
     pairs = pairs.assign(image_a=ids[pairs["image_a"]], image_b=ids[pairs["image_b"]])[PAIR_COLUMNS]
     cache_file.parent.mkdir(parents=True, exist_ok=True)
     write_table(cache_file, pairs)
     return pairs
-
-
-def _pairs_of_frames(positions: np.ndarray, kind: str, method: str) -> pd.DataFrame:
-    """Return pairs of rows as a table, of an unknown similarity."""
-    first, second = np.sort(positions, axis=1).T
-    return pd.DataFrame({"image_a": first, "image_b": second, "kind": kind, "similarity": np.nan, "method": method})
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:

@@ -25,33 +25,29 @@ def still_frames(copies: pd.DataFrame, rows: pd.DataFrame) -> tuple[np.ndarray, 
         `(is_frame, days)`: bool of each pair; and for each row the name of the camera's day, "" for none: of a known
         camera all images of the day, else those that are paired.
     """
-    rows = with_place_columns(rows)
-    camera, time = _cameras(rows), rows["taken_at"].to_numpy(dtype=object)
-    first, second = copies["image_a"].to_numpy(int), copies["image_b"].to_numpy(int)
+    rows, (first, second) = with_place_columns(rows), copies[["image_a", "image_b"]].to_numpy(int).T
+    camera, time = _cameras(rows), rows["taken_at"].to_numpy(object)
     of_camera = (copies["kind"] == NEAR_COPY) & (copies["method"] != "name") & (camera[first] == camera[second])
-    at_other_times = (time[first] != "") & (time[second] != "") & (time[first] != time[second])
     chain = _chains(first[of_camera], second[of_camera], len(rows))
-    length = np.bincount(chain, minlength=len(rows))[chain]
-    images = pd.Series(camera).groupby(camera).transform("size").to_numpy()
-    is_still = (length >= MIN_STILL_IMAGES) & (length >= MIN_STILL_FRACTION * images)
+    images = pd.Series(camera).groupby(camera).transform("size").to_numpy(int)
+    is_still = np.bincount(chain)[chain] >= np.maximum(MIN_STILL_IMAGES, MIN_STILL_FRACTION * images)
+    at_other_times = (time[first] != time[second]) & (time[first] != "") & (time[second] != "")
     is_frame = of_camera.to_numpy(bool) & (at_other_times | is_still[first])
-    day = np.array([f"{of}#{text[:10]}" for of, text in zip(camera, time, strict=True)], dtype=object)
-    together = is_frame & (day[first] == day[second])
-    known = np.isin(day, day[first[together]]) & (camera != "")
-    chain = _chains(first[together], second[together], len(rows))
-    day = np.where(known, day, [f"{name}#{number}" for name, number in zip(day, chain, strict=True)])
-    return is_frame, np.where(known | np.isin(np.arange(len(rows)), [first[together], second[together]]), day, "")
+    day = camera + "#" + rows["taken_at"].str[:10].to_numpy(object)
+    first, second = (side[is_frame & (day[first] == day[second])] for side in (first, second))
+    is_known, is_paired = np.isin(day, day[first]) & (camera != ""), np.isin(np.arange(len(rows)), [first, second])
+    numbers = _chains(first, second, len(rows)).astype(str).astype(object)
+    return is_frame, np.where(is_known, day, np.where(is_paired, day + "#" + numbers, ""))
 
 
 def _cameras(rows: pd.DataFrame) -> np.ndarray:
     """Return the camera of each image, or else its folder, without folders of a split, a class or of all images."""
     folders = [image_id.split("/")[:-1] for image_id in rows["image_id"]]
-    splits = folder_splits({name for names in folders for name in names})
-    own = [
-        "/".join(name for name in names if name not in splits and name != label and not IMAGE_FOLDERS.fullmatch(name))
-        for names, label in zip(folders, rows["class_name"], strict=True)
+    others = {*folder_splits({name for names in folders for name in names}), *rows["class_name"].unique()}
+    folders = [
+        "/".join(name for name in names if not (name in others or IMAGE_FOLDERS.fullmatch(name))) for names in folders
     ]
-    return rows["camera"].mask(rows["camera"] == "", own).to_numpy(dtype=object)
+    return rows["camera"].mask(rows["camera"] == "", folders).to_numpy(object)
 
 
 def _chains(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """How similar two pictures are of which one may be a crop, a shift, a mirror image or a rotation of the other."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.fft import irfft, irfft2, rfft, rfft2
 from scipy.ndimage import gaussian_filter1d, map_coordinates
@@ -10,14 +12,12 @@ TEMPLATE_FRACTION = 0.75  # of each side: the middle of one picture is searched 
 SCALES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)  # of that middle: a crop shows it enlarged
 PAIRS_A_CHUNK = 256
 COARSE_PX = 32
-MIN_COARSE_SIMILARITY = 0.5  # at 32 pixels; of random pairs hardly one in a hundred is above
+MIN_COARSE_SIMILARITY = 0.5  # at 32 pixels, or of polar maps; of random pairs hardly one in a hundred is above
 MIN_DEVIATION = 0.5  # gray levels of standard deviation; a flatter place agrees with nothing
 BLUR = 3.0  # pixels of 64: broader structure is removed, so that a common sky, tank wall or white ground does not count
-RINGS, ANGLES = 20, 72  # of a polar map
-MIN_RADIUS, MAX_RADIUS = 0.2, 0.95  # of the rings, of half the shorter side
-FINEST = 1.0  # pixels of 64: finer structure is left out of a polar map, whose places lie 3 apart at its border
+ANGLES = np.arange(72) * 2 * np.pi / 72  # of a polar map, whose finest structure is 1 pixel of 64
+RADII = np.geomspace(0.2, 0.95, 20)  # of its rings, of half the shorter side
 MAX_ZOOM = 4  # rings: 1.4 times
-MIN_POLAR_SIMILARITY = 0.5
 
 
 def remove_broad_structure(grays: np.ndarray) -> np.ndarray:
@@ -31,10 +31,6 @@ def even_out(details: np.ndarray) -> np.ndarray:
     return (10 * details / (np.sqrt(_blurred(details**2, BLUR)) + 1)).astype(np.float16)
 
 
-def _blurred(grays: np.ndarray, sigma: float) -> np.ndarray:
-    return gaussian_filter1d(gaussian_filter1d(grays, sigma, axis=1), sigma, axis=2)
-
-
 def template_similarity(details: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Return the similarity of the pictures of each pair, of which one may be a crop, a shift or a mirror image.
 
@@ -42,11 +38,15 @@ def template_similarity(details: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     is the best normalized cross-correlation of their `details`, float `(n, 64, 64)`: brightness and contrast do not
     matter. It is computed at 32 pixels, and again at 64 for pairs above 0.5.
     """
+
+    def compare(pictures: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        both = _both_ways(*pictures[pairs.T].astype(np.float32))
+        return np.maximum(both, _both_ways(pictures[pairs[:, 0]].astype(np.float32), pictures[pairs[:, 1], :, ::-1]))
+
     coarse = in_chunks(lambda pictures: resize_by_area(pictures.astype(np.float32), COARSE_PX), details)
-    similarity = _by_chunks(lambda first, second: _both_mirrored(coarse[first], coarse[second]), pairs)
+    similarity = _of_chunks(lambda chunk: compare(coarse, chunk), pairs)
     close = np.flatnonzero(similarity > MIN_COARSE_SIMILARITY)
-    fine = _by_chunks(lambda first, second: _both_mirrored(details[first], details[second]), pairs[close])
-    similarity[close] = fine
+    similarity[close] = _of_chunks(lambda chunk: compare(details, chunk), pairs[close])
     return similarity
 
 
@@ -57,85 +57,83 @@ def rotated_similarity(details: np.ndarray, ratios: np.ndarray, pairs: np.ndarra
     and they are compared as by `template_similarity`; the others have the similarity 0. `ratios`, `(n,)`, are width to
     height of the pictures before they were made square.
     """
-    maps = polar_maps(details, ratios)
+    maps = _polar_maps(details, ratios)
 
-    def rotated(first, second):
-        polar, turns = _best_turn(maps[first].astype(np.float32), maps[second].astype(np.float32))
-        similarity, close = np.zeros(len(first), np.float32), np.flatnonzero(polar > MIN_POLAR_SIMILARITY)
-        if len(close):
-            a, b = first[close], second[close]
-            turned = [_turned_back(*each) for each in zip(details[b], ratios[a], ratios[b], turns[close], strict=True)]
-            similarity[close] = _both_ways(details[a].astype(np.float32), np.array(turned, np.float32))
+    def compare(pairs: np.ndarray) -> np.ndarray:
+        polar, turns = _best_turn(*maps[pairs.T].astype(np.float32))
+        similarity, close = np.zeros(len(pairs), np.float32), np.flatnonzero(polar > MIN_COARSE_SIMILARITY)
+        turned = [
+            _turned_back(details[j], ratios[i], ratios[j], turns[k])
+            for k, (i, j) in zip(close, pairs[close], strict=True)
+        ]
+        if turned:
+            similarity[close] = _both_ways(details[pairs[close, 0]].astype(np.float32), np.array(turned))
         return similarity
 
-    return _by_chunks(rotated, pairs)
+    return _of_chunks(compare, pairs)
 
 
-def polar_maps(details: np.ndarray, ratios: np.ndarray) -> np.ndarray:
+def _polar_maps(details: np.ndarray, ratios: np.ndarray) -> np.ndarray:
     """Return the details along rings about the middle, float16 `(n, 20, 72)`: a rotation shifts them along a ring.
 
     A zoom shifts them from ring to ring, for radii grow by a constant factor.
     """
-    radii = np.geomspace(MIN_RADIUS, MAX_RADIUS, RINGS)
-    angles = np.arange(ANGLES) * 2 * np.pi / ANGLES
-    across, down = np.multiply.outer(radii, np.cos(angles)), np.multiply.outer(radii, np.sin(angles))
-    maps = np.empty((len(details), RINGS, ANGLES), np.float16)
-    for row, picture in enumerate(details):
-        wide, high = _half_sides(ratios[row])
-        smooth = _blurred(picture[None].astype(np.float32), FINEST)[0]
-        maps[row] = map_coordinates(smooth, _pixels(across / wide, down / high, len(picture)), order=1, mode="nearest")
+    across, down = np.multiply.outer(RADII, np.cos(ANGLES)), np.multiply.outer(RADII, np.sin(ANGLES))
+    maps = np.empty((len(details), *across.shape), np.float16)
+    for row, (picture, ratio) in enumerate(zip(details, ratios, strict=True)):
+        maps[row] = _sampled(_blurred(picture[None].astype(np.float32), 1)[0], ratio, across, down, order=1)
     return maps
 
 
-def _half_sides(ratio: float) -> tuple[float, float]:
-    """Return half the width and height of a picture in halves of its shorter side."""
-    return max(1.0, ratio), max(1.0, 1 / ratio)
-
-
-def _pixels(across: np.ndarray, down: np.ndarray, side: int) -> np.ndarray:
-    """Return rows and columns of places in a square picture, from -1 to 1 across and down."""
-    return np.stack([down, across]) * side / 2 + (side - 1) / 2
+def _sampled(picture: np.ndarray, ratio: float, across: np.ndarray, down: np.ndarray, order: int) -> np.ndarray:
+    """Return a picture at places in halves of its shorter side from its middle, interpolated by splines."""
+    places = np.stack([down * min(1, ratio), across * min(1, 1 / ratio)]) * len(picture) / 2 + (len(picture) - 1) / 2
+    return map_coordinates(picture, places, order=order)
 
 
 def _best_turn(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the best correlation of polar maps, `(n,)`, and at which (angle, zoom, 1 or -1 if mirrored), `(n, 3)`."""
-    spectra, others = rfft(first), rfft(second)
+    spectra, others = rfft(first).conj(), rfft(second)
     energy, other_energy = (first**2).sum(axis=2), (second**2).sum(axis=2)
-    rows, step = np.arange(len(first)), (MAX_RADIUS / MIN_RADIUS) ** (1 / (RINGS - 1))
-    best, turns = np.full(len(first), -1.0, np.float32), np.zeros((len(first), 3), np.float32)
+    rows, rings = np.arange(len(first)), len(RADII)
+    best, turns = np.full(len(first), -1.0, np.float32), np.zeros((len(first), 3))
     for zoom in range(-MAX_ZOOM, MAX_ZOOM + 1):
-        here, there = slice(max(0, -zoom), RINGS - max(0, zoom)), slice(max(0, zoom), RINGS + min(0, zoom))
+        here, there = slice(max(0, -zoom), rings - max(0, zoom)), slice(max(0, zoom), rings + min(0, zoom))
         norm = np.sqrt(energy[:, here].sum(axis=1) * other_energy[:, there].sum(axis=1)) + 1e-6
         for flip, spectrum in ((1, others), (-1, others.conj())):
-            products = np.einsum("nra,nra->na", spectra[:, here].conj(), spectrum[:, there])
-            correlation = irfft(products, ANGLES) / norm[:, None]
+            products = np.einsum("nra,nra->na", spectra[:, here], spectrum[:, there])
+            correlation = irfft(products, len(ANGLES)) / norm[:, None]
             angle = correlation.argmax(axis=1)
-            before, top, after = (correlation[rows, (angle + beside) % ANGLES] for beside in (-1, 0, 1))
+            before, top, after = (correlation[rows, (angle + beside) % len(ANGLES)] for beside in (-1, 0, 1))
             angle = angle + 0.5 * (before - after) / np.minimum(before + after - 2 * top, -1e-6)  # top of a parabola
             better = top > best
-            best[better], turns[better, 0], turns[better, 1:] = top[better], angle[better], (step**zoom, flip)
-    return best, turns * [2 * np.pi / ANGLES, 1, 1]
+            best[better], turns[better, 0] = top[better], angle[better] * ANGLES[1]
+            turns[better, 1:] = (RADII[1] / RADII[0]) ** zoom, flip
+    return best, turns
 
 
 def _turned_back(picture: np.ndarray, ratio: float, own_ratio: float, turn: np.ndarray) -> np.ndarray:
     """Return a picture turned, zoomed and mirrored so that it lies as the other, whose width to height is `ratio`."""
     (angle, zoom, flip), side = turn, len(picture)
     down, across = (np.mgrid[:side, :side] - (side - 1) / 2) * 2 / side
-    (wide, high), (own_wide, own_high) = _half_sides(ratio), _half_sides(own_ratio)
-    across, down, cos, sin = zoom * wide * across, zoom * high * down, np.cos(angle), np.sin(angle)
-    places = _pixels((cos * across - sin * down) / own_wide, flip * (sin * across + cos * down) / own_high, side)
-    return map_coordinates(picture.astype(np.float32), places, order=3)
+    across, down, cos, sin = (
+        zoom * max(1, ratio) * across,
+        zoom * max(1, 1 / ratio) * down,
+        np.cos(angle),
+        np.sin(angle),
+    )
+    across, down = cos * across - sin * down, flip * (sin * across + cos * down)
+    return _sampled(picture.astype(np.float32), own_ratio, across, down, order=3)
 
 
-def _by_chunks(function, pairs: np.ndarray) -> np.ndarray:
-    """Apply a function of the first and second pictures to 256 pairs at a time."""
+def _blurred(pictures: np.ndarray, sigma: float) -> np.ndarray:
+    return gaussian_filter1d(gaussian_filter1d(pictures, sigma, axis=1), sigma, axis=2)
+
+
+def _of_chunks(function: Callable[[np.ndarray], np.ndarray], pairs: np.ndarray) -> np.ndarray:
+    """Apply a function to 256 pairs at a time."""
     chunks = np.split(pairs, range(PAIRS_A_CHUNK, len(pairs), PAIRS_A_CHUNK))
-    return np.concatenate([function(*chunk.T) for chunk in chunks]) if len(pairs) else np.empty(0, np.float32)
-
-
-def _both_mirrored(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    first, second = first.astype(np.float32), second.astype(np.float32)
-    return np.maximum(_both_ways(first, second), _both_ways(first, second[:, :, ::-1]))
+    return np.concatenate([np.empty(0, np.float32), *map(function, chunks if len(pairs) else [])])
 
 
 def _both_ways(first: np.ndarray, second: np.ndarray) -> np.ndarray:
