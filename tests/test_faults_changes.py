@@ -73,6 +73,7 @@ def test_files_of_equal_size_and_time_are_not_read_and_hashes_of_a_set_only_once
     assert catalog["image_id"][0] not in set(stamps["image_id"]) and len(stamps) == 11
     monkeypatch.setattr("marinecv.data.stamps.read_bytes", lambda path: read.append(path) or b"")
     assert compare_images(stamps, catalog) == ([], []) and stamped(catalog).equals(stamps) and not read
+    assert stamp_images(catalog.iloc[:1]).empty and stamp_images(catalog.iloc[:0]).empty
     os.utime(catalog["path"][1], (1, 1))
     assert compare_images(stamps, catalog) == ([catalog["image_id"][1]], []) and read == [catalog["path"][1]]
 

@@ -11,7 +11,7 @@ import pandas as pd
 from marinecv.data.cache_dir import cache_path
 from marinecv.data.photos import photos_of
 from marinecv.data.shards.records import file_problem, file_state, is_present, is_record, read_bytes
-from marinecv.data.user_tables import usable
+from marinecv.data.user_tables import as_table, usable
 from marinecv.files.csv_tables import read_table, write_table
 
 STAMP_COLUMNS = ["image_id", "bytes", "modified", "sha256"]
@@ -22,8 +22,8 @@ def stamp_images(catalog: pd.DataFrame) -> pd.DataFrame:
 
     Of crops they are the photographs'. An image of a pack has no row: its path holds a checksum.
     """
-    photos = usable(photos_of(catalog))
-    photos = photos[[not (is_record(path) or file_problem(path)) for path in photos["path"]]]
+    photos = as_table(usable(photos_of(catalog)), optional={"path": ""})
+    photos = photos.loc[[not (is_record(path) or file_problem(path)) for path in photos["path"]]]
     states = [(name, *(file_state(path) or (0, 0))[:2]) for name, path in photos[["image_id", "path"]].to_numpy()]
     cache_file = cache_path("hashes", files_hash(photos["path"]) + ".csv")
     if not cache_file.is_file():
