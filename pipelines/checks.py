@@ -39,7 +39,7 @@ def check(command: str, args: argparse.Namespace) -> None:
         refuse_with(args, "resume")
     elif resumed:
         refuse_with(args, "resume", tuple({*vars(args)} - {"verb", "report", "seeds"}))
-    elif args.__dict__.get("accept_changes") and "resume" in vars(args):
+    elif vars(args).get("accept_changes") and "resume" in vars(args):
         raise ValueError("--accept-changes is for the images of a run. Add --resume RUN, or leave it out.")
     if given.get("min_confidence", MIN_CONFIDENCE) != MIN_CONFIDENCE and "boxes" not in given:
         raise ValueError("--min-confidence is of the detections that --boxes names. Add --boxes FILE, or leave it out.")
