@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -38,6 +39,18 @@ def test_the_page_on_the_reports_is_what_its_functions_write(monkeypatch):
     reports = importlib.import_module("reports")
     assert read("reports.md") == reports.page()
     assert read("results.md").partition(reports.HEADING)[2].startswith(f"{reports.without_result()}\n\n")
+
+
+def test_the_page_on_statistics_has_every_row_that_was_simulated(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    coverage = importlib.import_module("coverage")
+    table = pd.read_csv(coverage.RESULTS)
+    assert set(table["quantity"]) == set(coverage.SIMULATIONS)
+    text = read("statistics.md")
+    assert [line for line in text.splitlines() if line in coverage.page_rows(table)] == coverage.page_rows(table)
+    notes = text[text.index("## What the simulations say") :].split("| quantity |")[0]
+    wrong = (table["measure"] == coverage.HELD) & (table["measured"] < 0.93) | (table["high"] < 0.95)
+    assert all(f"{row.measured:.3f}" in notes for row in table[wrong & (table["nominal"] == 0.95)].itertuples())
 
 
 def test_the_tables_of_results_say_what_the_command_recipes_says():
