@@ -156,27 +156,6 @@ def confusion_figure(
 
 
 @styled
-def class_bars(per_class: pd.DataFrame, demonstration: bool = False) -> Figure:
-    """Draw precision, recall and specificity of a `per_class_metrics` table as bars with their 95% intervals."""
-    figure = new_figure(6.4, 1.2 + 0.3 * len(per_class), demonstration)
-    axes = figure.subplots(1, 3, sharey=True)
-    rows = np.arange(len(per_class))
-    labels = per_class["class_name"].map(short_name) + " (" + per_class["support"].astype(str) + ")"
-    titles = {"precision": "Precision", "recall": "Recall (accuracy)", "specificity": "Specificity"}
-    for axis, (name, title), color in zip(axes, titles.items(), COLORS, strict=False):
-        axis.barh(rows, per_class[name], height=0.6, color=color, alpha=0.75)
-        axis.hlines(rows, per_class[f"{name}_low"], per_class[f"{name}_high"], color=INK, linewidth=1.2)
-        axis.set_title(title)
-        axis.set_xlim(0, 1)
-        axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-        axis.tick_params(axis="y", length=0)
-        axis.grid(axis="x")
-    axes[0].set_yticks(rows, labels)
-    axes[0].set_ylim(len(rows) - 0.5, -0.5)
-    return figure
-
-
-@styled
 def reliability_figure(before: pd.DataFrame, after: pd.DataFrame | None, demonstration: bool = False) -> Figure:
     """Draw accuracy by confidence with 95% intervals, before and after temperature scaling.
 
