@@ -20,9 +20,10 @@ from marinecv.evaluation.predictions import make_table, read_predictions, write_
 from marinecv.files.atomic import write_json
 from marinecv.files.csv_tables import read_table, write_table
 from marinecv.report.audit_page import write_audit_report
+from marinecv.report.experiment_page import write_experiment_report
 from marinecv.report.figures import confusion_figure, figure_svg, save_png
 from marinecv.report.html import by_split
-from marinecv.report.page import write_experiment_report, write_run_report
+from marinecv.report.run_page import write_run_report
 from marinecv.report.style import short_name
 
 COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "dominance", "problem"]

@@ -15,8 +15,9 @@ from pages import EVIL, assert_self_contained, make_run, open_in_browser
 from marinecv.evaluation.metrics import confusion, per_class_metrics
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.files.atomic import write_json
+from marinecv.report.experiment_page import write_experiment_report
 from marinecv.report.html import by_split, flatten_settings, format_number, shared_command, thumbnail
-from marinecv.report.page import write_experiment_report, write_run_report
+from marinecv.report.run_page import write_run_report
 from marinecv.runs import Run
 from marinecv.schema import read_json
 

@@ -26,12 +26,14 @@ THUMBNAIL_PX = 160
 _ABSOLUTE = re.compile(r"(--[\w-]+=)?(?:/|[A-Za-z]:[\\/])(?:.*[\\/])?([^\\/]+)[\\/]?", re.DOTALL)
 
 
-def render(template_name: str, **context) -> str:
-    """Fill a template of `marinecv/report/templates`; values are escaped unless `Markup`; none may be missing.
+def write_page(path: Path, template_name: str, **context) -> Path:
+    """Fill a template of `marinecv/report/templates`, write it atomically and return the path.
 
-    Pages extend `base.html`, which needs `title` and `demonstration`; `parts.html` has macros for figures and tables.
+    Values are escaped unless `Markup`; none may be missing. Pages extend `base.html`, which needs `title` and
+    `demonstration`; `parts.html` has macros for figures and tables.
     """
-    return _environment().get_template(template_name).render(**context)
+    write_text(path, _environment().get_template(template_name).render(**context))
+    return path
 
 
 @functools.cache
@@ -44,12 +46,6 @@ def _environment() -> Environment:
     )
     environment.filters |= {"number": format_number, "interval": interval_text}
     return environment
-
-
-def write_page(path: Path, template_name: str, **context) -> Path:
-    """Write a filled template atomically; return the path."""
-    write_text(path, render(template_name, **context))
-    return path
 
 
 def save_and_embed(figure: Figure, path: Path) -> Markup:

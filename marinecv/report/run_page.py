@@ -224,7 +224,7 @@ def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
             value, n = (ours["value"], ours["n"]) if ours else (None, None)
             row = {
                 "split": split,
-                "metric": METRIC_NAMES.get(name, name.replace("_", " ")),
+                "metric": METRIC_NAMES[name],
                 "published": published_metrics[name],
                 "published_n": published_metrics.get("n", "not stated"),
                 "ours": value if ours else "",
