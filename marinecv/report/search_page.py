@@ -75,8 +75,7 @@ def search_summary(search: Search) -> str:
 @styled
 def trials_figure(trials: pd.DataFrame, best: int | None, demonstration: bool = False) -> Figure:
     """Draw the validation accuracy of the trials of `Search.table()` in order, and the best so far."""
-    figure = new_figure(6, 3.4, demonstration)
-    axis = figure.subplots()
+    figure, axis = new_figure(6, 3.4, demonstration)
     done, pruned = trials[trials["status"] == "done"], trials[(trials["status"] == "pruned") & trials["value"].notna()]
     axis.scatter(done["number"], done["value"], s=22, color=DONE_COLOR, label="done", zorder=3)
     if len(pruned):
@@ -102,8 +101,8 @@ def slice_figure(
     """Draw validation accuracy by each hyperparameter, one panel each; a circle marks the best trial."""
     trials = trials[trials["value"].notna()]
     rows = -(-len(space) // 3)
-    figure = new_figure(8, 2.4 * rows, demonstration)
-    axes = figure.subplots(rows, 3, sharey=True, squeeze=False).ravel()
+    figure, axes = new_figure(8, 2.4 * rows, demonstration, rows, 3, sharey=True, squeeze=False)
+    axes = axes.ravel()
     for axis, parameter in zip(axes, space, strict=False):
         used = trials[trials[parameter.name].notna()]
         values = used[parameter.name]
