@@ -192,7 +192,14 @@ def test_what_is_missing_is_trained_again_and_the_tables_are_as_they_were(curve,
     scored, gone = f"{A.name}-0.5-seed0", f"{B1.name}-1-seed0"
     (folder / scored / "metrics.json").unlink()
     for path in (folder / gone).iterdir():  # as it was before its turn
-        if path.name not in ("recipe.json", "preprocessing.json", "environment.json", "catalog.csv", "split.csv"):
+        if path.name not in (
+            "recipe.json",
+            "preprocessing.json",
+            "environment.json",
+            "catalog.csv",
+            "images.csv",
+            "split.csv",
+        ):
             path.unlink()
     tables = ("curve.csv", "differences.csv", "sample_size.csv")
     before = {name: (folder / name).read_bytes() for name in tables}
