@@ -30,8 +30,7 @@ def main() -> None:
 def finetune(table: pd.DataFrame) -> Figure:
     """Seconds an epoch and of the whole job, of those who train the last 20 layers on moved images."""
     table = table[(table["trainable"] == "last 20") & (table["moves"] != "none")]
-    figure = new_figure(6.4, 2.4)
-    axes = figure.subplots(1, 2, sharey=True)
+    figure, axes = new_figure(6.4, 2.4, columns=2, sharey=True)
     titles = {"seconds_an_epoch": "Seconds an epoch", "seconds_total": "Seconds, three rows, all in"}
     for axis, (column, title) in zip(axes, titles.items(), strict=True):
         bars(
@@ -44,9 +43,8 @@ def finetune(table: pd.DataFrame) -> Figure:
 @styled
 def inference_engines(table: pd.DataFrame) -> Figure:
     """Images a second through the feature extractor, an engine a bar."""
-    figure = new_figure(6.4, 2.2)
     networks = list(table.groupby(["backbone", "image_size"], sort=False))
-    axes = figure.subplots(1, len(networks), sharey=True, squeeze=False)[0]
+    figure, [axes] = new_figure(6.4, 2.2, columns=len(networks), sharey=True, squeeze=False)
     for axis, ((backbone, size), rows) in zip(axes, networks, strict=True):
         colors = [OURS if engine in ("fused", "litert") else THEIRS for engine in rows["engine"]]
         bars(axis, rows["engine"], rows["images_per_second"], colors)
@@ -58,8 +56,7 @@ def inference_engines(table: pd.DataFrame) -> Figure:
 @styled
 def laptop(table: pd.DataFrame) -> Figure:
     """Where the minutes of a large job go."""
-    figure = new_figure(6.4, 0.9 + 0.5 * len(table))
-    axis = figure.subplots()
+    figure, axis = new_figure(6.4, 0.9 + 0.5 * len(table))
     names = table["trainable"].replace("none", "all frozen")
     left = np.zeros(len(table))
     remaining = table["minutes_total"] - sum(table[f"minutes_{part}"] for part in PARTS)
@@ -77,8 +74,7 @@ def laptop(table: pd.DataFrame) -> Figure:
 def train_step(table: pd.DataFrame) -> Figure:
     """A step against the floor of its arithmetic, on a logarithmic axis."""
     table = table[table["step_ms"].notna() & (table["backend"] == "tensorflow")]
-    figure = new_figure(6.4, 0.9 + 0.25 * len(table))
-    axis = figure.subplots()
+    figure, axis = new_figure(6.4, 0.9 + 0.25 * len(table))
     xla = table["xla"].map({"on": ", XLA", "off": ""})
     precision = table["precision"].str.removeprefix("mixed_")
     names = table["model"] + " " + table["image_size"].astype(str) + " px, " + precision + xla
@@ -98,9 +94,8 @@ def train_step(table: pd.DataFrame) -> Figure:
 @styled
 def peers(table: pd.DataFrame) -> Figure:
     """Validation accuracy with its interval, a data set a panel; minutes beside."""
-    figure = new_figure(6.4, 3.0)
     sets = list(table.groupby("data", sort=False))
-    axes = figure.subplots(1, len(sets), sharey=True, squeeze=False)[0]
+    figure, [axes] = new_figure(6.4, 3.0, columns=len(sets), sharey=True, squeeze=False)
     for axis, (data, rows) in zip(axes, sets, strict=True):
         names = rows["what"] + np.where(rows["start"] == "random", "", ", ImageNet weights")
         places = np.arange(len(rows))
@@ -123,8 +118,7 @@ def peers(table: pd.DataFrame) -> Figure:
 @styled
 def localization(table: pd.DataFrame) -> Figure:
     """Draw the fraction of Grad-CAM inside the animal's box by class, beside that of a central blob."""
-    figure = new_figure(6.4, 4.6)
-    axis = figure.subplots()
+    figure, axis = new_figure(6.4, 4.6)
     by_class = table.pivot(index="class_name", columns="measure", values="value")
     heat = table[table["measure"] == "heat"].set_index("class_name")
     heat = heat.loc[["all", *heat.drop(index="all").sort_values("value").index]]
@@ -146,8 +140,7 @@ def localization(table: pd.DataFrame) -> Figure:
 def losses(table: pd.DataFrame) -> Figure:
     """The loss of autoencoders by epoch, a recipe a panel."""
     recipes = list(table.groupby("recipe", sort=False))
-    figure = new_figure(6.4, 2.4)
-    axes = figure.subplots(1, len(recipes))
+    figure, axes = new_figure(6.4, 2.4, columns=len(recipes))
     for axis, (recipe, rows) in zip(axes, recipes, strict=True):
         axis.plot(rows["epoch"], rows["loss"], color=THEIRS, label="train")
         axis.plot(rows["epoch"], rows["val_loss"], color=OURS, label="validation")
@@ -162,8 +155,7 @@ def losses(table: pd.DataFrame) -> Figure:
 @styled
 def reconstructed(table: pd.DataFrame) -> Figure:
     """The error of each image with noise on it, and of what the denoiser gives back of it."""
-    figure = new_figure(4.6, 3.2)
-    axis = figure.subplots()
+    figure, axis = new_figure(4.6, 3.2)
     both = table.sort_values("mse_of_input", ignore_index=True)
     axis.vlines(both.index, both["mse"], both["mse_of_input"], color=THEIRS, linewidth=0.8)
     axis.scatter(both.index, both["mse_of_input"], color=THEIRS, s=12, label="noisy")

@@ -11,7 +11,7 @@ from scenes import guide_model as guide
 import marinecv as mcv
 from marinecv.export.model import export_model
 from marinecv.models.safe_load import check_loadable
-from marinecv.report.page import write_run_report
+from marinecv.report.run_page import write_run_report
 from marinecv.runs import Run
 from marinecv.training.recipe import DataConfig, Recipe
 from marinecv.workflows.evaluate import run_of_model

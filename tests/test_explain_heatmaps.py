@@ -324,7 +324,7 @@ import keras, numpy as np, pandas as pd
 import marinecv as mcv
 from marinecv.features.embeddings import embed
 from marinecv.workflows.evaluate import run_of_model
-from marinecv.report.page import write_run_report
+from marinecv.report.run_page import write_run_report
 from marinecv.explain.heatmaps import METHODS
 folder = sys.argv[1]
 model, given = keras.saving.load_model(f"{folder}/model.keras"), np.load(f"{folder}/given.npz")

@@ -10,7 +10,7 @@ from marinecv.explain.localization import MEASURES, save_localization
 from marinecv.inputs.spec import ImageSpec
 from marinecv.report import explain_page
 from marinecv.report.explain_page import MEASURE_NAMES, SIDE_PX, TITLES, overlay_pictures, write_explanation
-from marinecv.report.page import write_run_report
+from marinecv.report.run_page import write_run_report
 from marinecv.runs import Run
 
 BOX = pd.DataFrame([{"xmin": 40, "ymin": 10, "xmax": 60, "ymax": 40}])

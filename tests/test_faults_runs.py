@@ -15,7 +15,8 @@ from marinecv.evaluation.predictions import read_predictions
 from marinecv.experiments import Experiment, run_row
 from marinecv.files.csv_tables import write_table
 from marinecv.inputs.spec import ImageSpec
-from marinecv.report.page import write_experiment_report, write_run_report
+from marinecv.report.experiment_page import write_experiment_report
+from marinecv.report.run_page import write_run_report
 from marinecv.runs import Run, list_runs
 from marinecv.schema import Fraction, build, convert, read_json
 from marinecv.training.checkpoint import read_checkpoint

@@ -25,7 +25,7 @@ from marinecv.features.out_of_distribution import fit_distance
 from marinecv.files.hashes import sha256
 from marinecv.inputs.pixel_cache import read_pixels
 from marinecv.recipes.aquarium import BEST
-from marinecv.report.page import write_run_report
+from marinecv.report.run_page import write_run_report
 from marinecv.runs import Run
 from marinecv.training.fit import load_run
 from marinecv.training.recipe import Recipe

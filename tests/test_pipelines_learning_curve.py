@@ -180,10 +180,11 @@ def test_the_tables_and_the_page_say_each_fraction_with_its_images(curve):
 def test_the_command_ends_with_what_each_line_reaches_and_needs_or_why_that_cannot_be_told():
     needed = {"frozen": make_needed(["crab"]), "scratch": make_needed(["crab"], refused=["crab"], all_said="why not")}
     lines = list(results.curve_sentences(make_table(["scratch", "frozen"]), needed))
-    parts = ("0.500 (95% CI 0.420 to 0.580, n=100)", "0.550", "8,833", "crab", "why not")
+    parts = ("0.500 (95% CI 0.420 to 0.580, n=100)", "0.550", "frozen has an error", "8,833", "crab")
+    parts += ("scratch has an error", "why not", "No class")
     assert all(part in line for line, part in zip(lines, parts, strict=True))
-    reached = make_needed([]).assign(additional_images=0.0)
-    assert list(results.curve_sentences(make_table(["scratch"]), {"scratch": reached}))[-1].endswith("is reached")
+    reached = make_needed(["crab"]).assign(additional_images=0.0)
+    assert "has reached its goal" in list(results.curve_sentences(make_table(["scratch"]), {"scratch": reached}))[-2]
 
 
 def test_what_is_missing_is_trained_again_and_the_tables_are_as_they_were(curve, tmp_path, trained):

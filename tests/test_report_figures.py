@@ -11,11 +11,11 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix
 
 from marinecv.evaluation.calibration import reliability_table
-from marinecv.evaluation.metrics import confusion, per_class_metrics
+from marinecv.evaluation.metrics import confusion
 from marinecv.evaluation.predictions import make_table
 from marinecv.evaluation.selective import selective_accuracy_curve
 from marinecv.report import figures
-from marinecv.report.figures import class_bars, confusion_figure, curves, figure_svg, save_png
+from marinecv.report.figures import confusion_figure, curves, figure_svg, save_png
 from marinecv.report.style import DEMONSTRATION_MARK, STYLE, short_name
 
 HISTORY = pd.DataFrame({"epoch": [1, 2, 3, 4], "loss": [1.0, 0.7, 0.5, 0.4], "accuracy": [0.4, 0.6, 0.7, 0.8]})
@@ -40,7 +40,6 @@ def figures_of(demonstration):
     yield curves(HISTORY, demonstration=demonstration)
     yield figures.comparison_curves({"a": HISTORY, "b": HISTORY}, demonstration)
     yield confusion_figure(confusion(table), demonstration=demonstration)
-    yield class_bars(per_class_metrics(table), demonstration)
     yield figures.reliability_figure(RELIABILITY, RELIABILITY, demonstration)
     yield figures.selective_accuracy_figure(TRIAGE, 0.95, demonstration)
 
@@ -149,12 +148,6 @@ def test_a_matrix_of_scikit_learn_is_drawn_as_it_is():
 def test_a_wrong_confusion_matrix_is_refused(matrix, class_names, reason):
     with pytest.raises(ValueError, match=f"(?s){reason}"):
         confusion_figure(matrix, class_names=class_names)
-
-
-def test_class_bars_end_where_the_intervals_end():
-    per_class = per_class_metrics(table_of(3))
-    ends = [segment[:, 0] for segment in class_bars(per_class).axes[1].collections[0].get_segments()]
-    assert np.array(ends) == pytest.approx(per_class[["recall_low", "recall_high"]].to_numpy())
 
 
 def test_each_bin_of_a_reliability_diagram_is_a_point_with_its_interval():

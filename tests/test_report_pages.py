@@ -6,14 +6,18 @@ import io
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_image
 from pages import EVIL, assert_self_contained, make_run, open_in_browser
 
+from marinecv.evaluation.metrics import confusion, per_class_metrics
+from marinecv.evaluation.predictions import read_predictions
 from marinecv.files.atomic import write_json
-from marinecv.report.html import flatten_settings, format_number, shared_command, thumbnail
-from marinecv.report.page import write_experiment_report, write_run_report
+from marinecv.report.experiment_page import write_experiment_report
+from marinecv.report.html import by_split, flatten_settings, format_number, shared_command, thumbnail
+from marinecv.report.run_page import write_run_report
 from marinecv.runs import Run
 from marinecv.schema import read_json
 
@@ -62,10 +66,30 @@ def test_run_page_has_every_section_and_opens_without_complaint(run_folder, tmp_
         "123,456",
     ):
         assert text in opened
-    # the curves, and for each of three splits two matrices and the class bars
-    assert opened.count("<figure>") == opened.count("<svg") == opened.count("<figcaption>") == 10
+    assert opened.count("<figure>") == opened.count("<figcaption>") == 1 + 3  # the curves, and a matrix a split
+    assert opened.count("<svg") == 1
     names = {path.name for path in (run_folder / "figures").iterdir()}
-    assert {"curves.png", "confusion_test.png", "confusion_test_shares.png", "classes_validation.png"} <= names
+    assert names == {"curves.png", *(f"confusion_{split}.png" for split in ("train", "validation", "test"))}
+
+
+def test_the_matrix_on_a_page_has_the_counts_and_row_fractions_of_confusion(run_folder):
+    counts = confusion(by_split(read_predictions(run_folder / "predictions.csv"))["test"])
+    [matrix] = re.findall(r"<h3>Test, n=9</h3>.*?<tbody>(.*?)</tbody>", run_page(run_folder), re.DOTALL)
+    rows = [re.findall(r"<td([^>]*)>(?:(\d+)<small>([\d.]+)</small>)?</td>", row) for row in matrix.split("</tr>")[:-1]]
+    assert [[int(count or 0) for _, count, _ in row] for row in rows] == counts.to_numpy().tolist()
+    shares = counts.div(counts.sum(axis=1), axis=0).to_numpy()
+    assert [[float(share or 0) for _, _, share in row] for row in rows] == shares.round(2).tolist()
+    for row in rows:
+        assert all(f"--share:{float(share):.2f}" in attributes for attributes, _, share in row if share)
+    assert [html.unescape(name) for name in re.findall('scope="row"><span>(.*?)</span>', matrix)] == [*counts]
+
+
+def test_the_bars_of_a_class_end_where_its_values_and_intervals_end(run_folder):
+    rows = per_class_metrics(by_split(read_predictions(run_folder / "predictions.csv"))["test"])
+    page = run_page(run_folder)
+    bars = re.findall(r'class="bar" style="--value:(.*?);--low:(.*?);--high:(.*?)"', page[page.index('id="classes"') :])
+    names = [f"{name}{end}" for name in ("precision", "recall", "specificity") for end in ("", "_low", "_high")]
+    assert np.array(bars[-9:], float).reshape(3, 9) == pytest.approx(rows[names].to_numpy(float))
 
 
 def test_run_page_is_self_contained_escapes_names_and_is_the_same_twice(run_folder):
@@ -89,7 +113,7 @@ def test_the_snippet_of_a_real_page_prints_a_class_name(finished_run, tmp_path, 
 
 def test_a_demonstration_is_marked_on_the_page_and_in_every_figure(tmp_path):
     page = run_page(make_run(tmp_path / "run", demonstration=True))
-    assert page.count("demonstration: generated images") == page.count("<svg") > 1
+    assert page.count("demonstration: generated images") == page.count("<svg") == 1
     assert "do not apply to real animals" in page and "not comparable" in page and "demonstration=True" in page
 
 
@@ -123,7 +147,11 @@ def test_study_page_compares_its_runs(study_folder, tmp_path):
     assert not complaints
     assert_self_contained(page.read_text(encoding="utf-8"))
     assert "four_conv is best on validation" in opened and "McNemar p=" in opened
-    assert "Demonstration on generated images." in opened and opened.count("<svg") == 1 + 2 * 3
+    assert (
+        "Demonstration on generated images." in opened
+        and opened.count("<svg") == 1
+        and opened.count('<table class="confusion">') == 2 * 3
+    )
     assert re.search(r'<tr class="best">\s*<td>four_conv', opened)
     assert "<td>0.900 (0.510&nbsp;to&nbsp;0.950)</td>" in opened and "<td>0.900</td>" in opened
 

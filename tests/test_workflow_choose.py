@@ -18,7 +18,7 @@ from marinecv.features.cache import AugmentedViews, fill_cache, open_shared_cach
 from marinecv.inputs.spec import NONE, Augmentation
 from marinecv.models.backbones import backbone_features
 from marinecv.recipes.own_data import FOUR_CONV, PROBE, until_it_stops_improving
-from marinecv.report.page import write_run_report
+from marinecv.report.run_page import write_run_report
 from marinecv.training import fit
 from marinecv.training.choice_table import read_choices
 from marinecv.training.fit import mean_and_error

@@ -20,8 +20,7 @@ def count_figure(counts: pd.DataFrame, demonstration: bool = False) -> Figure:
     """Draw `class_counts` as a bar of stacked splits for each class; above `MAX_NAMED_BARS` without names."""
     classes = counts[counts["class_name"] != "total"]
     has_many_classes = len(classes) > MAX_NAMED_BARS
-    figure = new_figure(6, 6 if has_many_classes else 1.2 + 0.3 * len(classes), demonstration)
-    axis = figure.subplots()
+    figure, axis = new_figure(6, 6 if has_many_classes else 1.2 + 0.3 * len(classes), demonstration)
     rows, left = np.arange(len(classes)), np.zeros(len(classes))
     splits = [column for column in classes if column not in ("class_name", "total", "fraction")]
     for split, color in class_colors(splits).items():
@@ -44,8 +43,7 @@ def count_figure(counts: pd.DataFrame, demonstration: bool = False) -> Figure:
 @styled
 def size_figure(sizes: pd.DataFrame, demonstration: bool = False) -> Figure:
     """Draw each size of `distinct_sizes` as a disc whose area is its number of images."""
-    figure = new_figure(5, 4.2, demonstration)
-    axis = figure.subplots()
+    figure, axis = new_figure(5, 4.2, demonstration)
     area = 900 * sizes["count"] / sizes["count"].max()
     axis.scatter(sizes["width"], sizes["height"], s=area.clip(lower=6), color=COLORS[0], alpha=0.6, linewidths=0)
     axis.margins(0.25)
@@ -57,8 +55,7 @@ def size_figure(sizes: pd.DataFrame, demonstration: bool = False) -> Figure:
 @styled
 def intensity_figure(histogram: pd.DataFrame, demonstration: bool = False) -> Figure:
     """Draw an `intensity_histogram` in 64 bins, one line a channel, and mark the middle level 128."""
-    figure = new_figure(6, 3, demonstration)
-    axis = figure.subplots()
+    figure, axis = new_figure(6, 3, demonstration)
     bins = histogram.groupby(histogram["level"] // LEVELS_PER_BIN * LEVELS_PER_BIN).sum()
     for channel, color in CHANNELS.items():
         axis.plot(bins.index, bins[channel], color=color, label=channel, linewidth=1.8 if channel == "gray" else 1.2)
@@ -73,8 +70,7 @@ def intensity_figure(histogram: pd.DataFrame, demonstration: bool = False) -> Fi
 @styled
 def histogram_figure(values: pd.Series, label: str, demonstration: bool = False) -> Figure:
     """Draw a histogram of one value an image; missing values are left out."""
-    figure = new_figure(6, 2.6, demonstration)
-    axis = figure.subplots()
+    figure, axis = new_figure(6, 2.6, demonstration)
     axis.hist(values.dropna(), bins=30, color=COLORS[0], alpha=0.8)
     axis.set(xlabel=label, ylabel="images")
     axis.grid(axis="y")
@@ -85,8 +81,8 @@ def histogram_figure(values: pd.Series, label: str, demonstration: bool = False)
 def sample_figure(pictures: list[Image.Image], titles: list[str], demonstration: bool = False) -> Figure:
     """Draw images in a grid of four columns, each with its title."""
     rows = -(-len(pictures) // 4)
-    figure = new_figure(8, 2.3 * rows, demonstration)
-    axes = figure.subplots(rows, 4, squeeze=False).ravel()
+    figure, axes = new_figure(8, 2.3 * rows, demonstration, rows, 4, squeeze=False)
+    axes = axes.ravel()
     for axis in axes:
         axis.axis("off")
     for axis, picture, title in zip(axes, pictures, titles, strict=False):

@@ -19,6 +19,7 @@ from marinecv.report.html import jpeg_data_url, save_and_embed, thumbnail, write
 
 MAX_ROWS = 30
 MAX_SIZES = 12
+SAMPLES = 12
 MAX_CASES = 8  # of a finding
 FINDINGS_WITH_BOXES = (audit_findings.BOXES, audit_findings.UNSURE, audit_findings.FLIPS)
 """Findings about boxes, whose images show them."""
@@ -34,7 +35,6 @@ def write_audit_report(
     findings: Sequence[Finding] = (),
     leak: dict | None = None,
     reviewed: str = "",
-    samples: int = 12,
     seed: int = 0,
     demonstration: bool = False,
 ) -> Path:
@@ -63,7 +63,7 @@ def write_audit_report(
         if leak and leak["n"]
         else "",
         published=is_split(catalog),
-        samples=_samples(folder, catalog, boxes, samples, seed, "class_dominance" in tables, demonstration),
+        samples=_samples(folder, catalog, boxes, seed, "class_dominance" in tables, demonstration),
         sample_px=audit_figures.SAMPLE_PX,
         counts=_records(tables["class_counts"]),
         counts_columns={"class_name": "class", **splits, "total": "total", "fraction": "fraction"},
@@ -174,13 +174,7 @@ def _figures(folder: Path, catalog: pd.DataFrame, tables: dict[str, pd.DataFrame
 
 
 def _samples(
-    folder: Path,
-    catalog: pd.DataFrame,
-    boxes: pd.DataFrame,
-    samples: int,
-    seed: int,
-    by_boxes: bool,
-    demonstration: bool,
+    folder: Path, catalog: pd.DataFrame, boxes: pd.DataFrame, seed: int, by_boxes: bool, demonstration: bool
 ) -> list[dict]:
     """Draw random images, classes in turn; write them as one figure and return them for the page.
 
@@ -188,7 +182,7 @@ def _samples(
     """
     shuffled = usable(catalog).sample(frac=1.0, random_state=seed)
     turn = shuffled.groupby("class_name").cumcount()
-    chosen = shuffled.assign(turn=turn).sort_values(["turn", "class_name"], kind="stable").head(samples)
+    chosen = shuffled.assign(turn=turn).sort_values(["turn", "class_name"], kind="stable").head(SAMPLES)
     good = boxes[is_usable(boxes)]
     colors = class_colors(sorted({*good["class_name"], *chosen["class_name"]}))
     pictures, titles, items = [], [], []

@@ -37,8 +37,7 @@ def learning_curves(
     `published` has `recipe, images, metric, value` (a number) and is drawn as hollow markers.
     """
     lines, hollow = list(table["recipe"].unique()), {"markersize": 8, "markerfacecolor": "none"}
-    figure = new_figure(6, 3.6 + 0.2 * len(lines), demonstration)
-    axis = figure.subplots()
+    figure, axis = new_figure(6, 3.6 + 0.2 * len(lines), demonstration)
     for number, line in enumerate(lines):
         color = COLORS[number % len(COLORS)]
         marker = MARKERS[(number + number // len(COLORS)) % len(MARKERS)]
@@ -69,8 +68,7 @@ def law_figure(table: pd.DataFrame, line: str, law: Mapping, demonstration: bool
     `law` is the row of all classes of `estimate_sample_size`.
     """
     rows = _rows(table, line, "accuracy")
-    figure = new_figure(6, 3.8, demonstration)
-    axis = figure.subplots()
+    figure, axis = new_figure(6, 3.8, demonstration)
     error = 1 - rows["value"]
     axis.vlines(rows["images"], 1 - rows["high"], 1 - rows["low"], color=COLORS[0], linewidth=1.2)
     axis.plot(rows["images"], error, "o", color=COLORS[0], label=f"observed: {short_name(line)}")

@@ -39,7 +39,7 @@ def write_curve_report(
         law, drawn = table.iloc[0], None
         if not law["note"] and law["additional_images"]:
             drawn = save_and_embed(law_figure(validation, line, law, demonstration), figures / f"law_{number}.png")
-        sentences, rows = _sample_size_sentences(line, table), table.to_dict("records")
+        sentences, rows = sample_size_sentences(line, table), table.to_dict("records")
         estimates.append({"recipe": line, "law": drawn, "sentences": sentences, "rows": rows})
     return write_page(
         Path(folder) / "curve.html",
@@ -143,7 +143,7 @@ def _differences(differences: pd.DataFrame) -> dict:
     }
 
 
-def _sample_size_sentences(line: str, needed: pd.DataFrame) -> list[str]:
+def sample_size_sentences(line: str, needed: pd.DataFrame) -> list[str]:
     """Return the sample-size estimate of all classes together, and the class to photograph next."""
     law, classes = needed.iloc[0], needed.iloc[1:]
     recipe = f"With {law['images']:,.0f} labeled images {line}"

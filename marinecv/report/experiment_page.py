@@ -10,11 +10,12 @@ from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.estimates import has_interval, interval_text
 from marinecv.evaluation.folds import fold_cameras, fold_metrics, fold_words
 from marinecv.evaluation.groups import common_groups
+from marinecv.evaluation.metrics import confusion
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.experiments import CHOSEN_ON_TEST, Experiment
 from marinecv.files.csv_tables import check_columns
 from marinecv.report.figures import comparison_curves
-from marinecv.report.html import by_split, matrix, save_and_embed, write_page
+from marinecv.report.html import by_split, save_and_embed, write_page
 from marinecv.runs import Run
 
 
@@ -29,18 +30,11 @@ def write_experiment_report(experiment_folder: str | Path) -> Path:
         if not run.is_autoencoder
     }
     histories = {name: _history(run) for name, run in runs.items() if run.path("history.csv").is_file()}
-    figures = experiment.folder / "figures"
-
-    def matrix_of(split, name, number):
-        path = figures / f"confusion_{split}_{number}.png"
-        return {"name": name, **matrix(predictions[name][split], path, False, demonstration)}
-
-    matrices = {
-        split: [matrix_of(split, name, i) for i, (name, tables) in enumerate(predictions.items(), 1) if split in tables]
-        for split in SCORED_SPLITS
-    }
-    rows = _with_intervals(table)
-    drawn = save_and_embed(comparison_curves(histories, demonstration), figures / "curves.png") if histories else None
+    rows, drawn = _with_intervals(table), None
+    if histories:
+        drawn = save_and_embed(
+            comparison_curves(histories, demonstration), experiment.folder / "figures" / "curves.png"
+        )
     return write_page(
         experiment.folder / "report.html",
         "experiment.html",
@@ -51,7 +45,10 @@ def write_experiment_report(experiment_folder: str | Path) -> Path:
         rows=rows.to_dict("records"),
         columns={column: column.replace("_", " ") for column in rows if column != "best"},
         curves=drawn,
-        matrices=matrices,
+        matrices={
+            split: {name: confusion(tables[split]) for name, tables in predictions.items() if split in tables}
+            for split in SCORED_SPLITS
+        },
     )
 
 

@@ -140,8 +140,8 @@ def overlay_figure(
 ) -> Figure:
     """Draw an image and its overlay side by side, each with its title."""
     height = (0.65 if demonstration else 0.45) + 2.85 * min(2.0, picture.height / picture.width)
-    figure = new_figure(6, height, demonstration)
-    for axis, image, title in zip(figure.subplots(1, 2), (picture, overlay), titles, strict=True):
+    figure, axes = new_figure(6, height, demonstration, columns=2)
+    for axis, image, title in zip(axes, (picture, overlay), titles, strict=True):
         axis.imshow(np.asarray(image))
         axis.set_title(title, loc="center")
         axis.axis("off")

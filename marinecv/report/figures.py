@@ -58,9 +58,10 @@ def curves(
     names = list(dict.fromkeys(name.removeprefix("val_") for name in history if name not in NON_METRIC_COLUMNS))
     names.sort(key=lambda name: FIRST_METRICS.index(name) if name in FIRST_METRICS else len(FIRST_METRICS))
     has_rate = "learning_rate" in history
-    figure = new_figure(6, 2.6 * len(names) + 1.2 * has_rate, demonstration)
     heights = [3] * len(names) + [1] * has_rate
-    axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    panels = {"rows": len(heights), "sharex": True, "squeeze": False, "height_ratios": heights}
+    figure, axes = new_figure(6, 2.6 * len(names) + 1.2 * has_rate, demonstration, **panels)
+    axes = axes.ravel()
     for axis, name in zip(axes, names, strict=False):
         for column, color, label in ((name, TRAIN, "train"), (f"val_{name}", VALIDATION, "validation")):
             if column in history:
@@ -88,8 +89,8 @@ def comparison_curves(histories: Mapping[str, pd.DataFrame], demonstration: bool
     titles = {name: titles[name] for name in titles if any(name in history for history in histories.values())}
     rates = [history["learning_rate"] for history in histories.values() if "learning_rate" in history]
     heights = [2] * len(titles) + [1] * bool(rates)
-    figure = new_figure(6, 1.4 * sum(heights) + 0.2 * rows, demonstration)
-    axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    panels = {"rows": len(heights), "sharex": True, "height_ratios": heights}
+    figure, axes = new_figure(6, 1.4 * sum(heights) + 0.2 * rows, demonstration, **panels)
     for axis, column in zip(axes, [*titles, "learning_rate"], strict=False):
         for number, (name, history) in enumerate(histories.items()):
             line = ("-", "--", ":", "-.")[number // len(COLORS) % 4]
@@ -133,8 +134,7 @@ def confusion_figure(
     size, sums, is_whole = len(counts), counts.sum(axis=1, keepdims=True), (counts == np.round(counts)).all()
     fractions = counts / np.where(sums == 0, 1, sums)
     side = max(5.0, 0.3 * size + 2)
-    figure = new_figure(side + 0.4, side, demonstration)
-    axis = figure.subplots()
+    figure, axis = new_figure(side + 0.4, side, demonstration)
     axis.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     for i, j in zip(*counts.nonzero(), strict=True):
         text = f"{counts[i, j]:{'.0f' if is_whole else '.3g'}}"
@@ -147,32 +147,9 @@ def confusion_figure(
     axis.set_yticks(range(size), names)
     axis.set(xlabel="predicted class", ylabel="true class")
     axis.tick_params(length=0)
-    axis.set_xticks(np.arange(size - 1) + 0.5, minor=True)
-    axis.set_yticks(np.arange(size - 1) + 0.5, minor=True)
-    axis.grid(which="minor", color="white", linewidth=1)
-    axis.tick_params(which="minor", length=0)
+    for lines in (axis.hlines, axis.vlines):
+        lines(np.arange(size - 1) + 0.5, -0.5, size - 0.5, color="white", linewidth=1)
     axis.spines[:].set_visible(False)
-    return figure
-
-
-@styled
-def class_bars(per_class: pd.DataFrame, demonstration: bool = False) -> Figure:
-    """Draw precision, recall and specificity of a `per_class_metrics` table as bars with their 95% intervals."""
-    figure = new_figure(6.4, 1.2 + 0.3 * len(per_class), demonstration)
-    axes = figure.subplots(1, 3, sharey=True)
-    rows = np.arange(len(per_class))
-    labels = per_class["class_name"].map(short_name) + " (" + per_class["support"].astype(str) + ")"
-    titles = {"precision": "Precision", "recall": "Recall (accuracy)", "specificity": "Specificity"}
-    for axis, (name, title), color in zip(axes, titles.items(), COLORS, strict=False):
-        axis.barh(rows, per_class[name], height=0.6, color=color, alpha=0.75)
-        axis.hlines(rows, per_class[f"{name}_low"], per_class[f"{name}_high"], color=INK, linewidth=1.2)
-        axis.set_title(title)
-        axis.set_xlim(0, 1)
-        axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-        axis.tick_params(axis="y", length=0)
-        axis.grid(axis="x")
-    axes[0].set_yticks(rows, labels)
-    axes[0].set_ylim(len(rows) - 0.5, -0.5)
     return figure
 
 
@@ -182,10 +159,10 @@ def reliability_figure(before: pd.DataFrame, after: pd.DataFrame | None, demonst
 
     Both are `reliability_table` results; None leaves `after` out. Point area grows with the number of images.
     """
-    figure = new_figure(6.4, 3.6, demonstration)
     drawn = [("Before", before, COLORS[7]), ("After", after, COLORS[0])]
     drawn = [("", before, COLORS[0])] if after is None else drawn
-    axes = figure.subplots(1, len(drawn), sharex=True, sharey=True, squeeze=False)[0]
+    panels = {"columns": len(drawn), "sharex": True, "sharey": True, "squeeze": False}
+    figure, [axes] = new_figure(6.4, 3.6, demonstration, **panels)
     most = max(table["n"].max() for _, table, _ in drawn)
     for axis, (title, table, color) in zip(axes, drawn, strict=True):
         axis.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
@@ -201,8 +178,7 @@ def reliability_figure(before: pd.DataFrame, after: pd.DataFrame | None, demonst
 @styled
 def selective_accuracy_figure(curve: pd.DataFrame, goal: float, demonstration: bool = False) -> Figure:
     """Draw a `selective_accuracy_curve` by fraction of images reviewed, its 95% interval and the goal."""
-    figure = new_figure(6, 3.4, demonstration)
-    axis = figure.subplots()
+    figure, axis = new_figure(6, 3.4, demonstration)
     axis.fill_between(curve["fraction"], curve["low"], curve["high"], color=COLORS[0], alpha=0.12, linewidth=0)
     axis.plot(curve["fraction"], curve["accuracy"], color=COLORS[0], marker=".")
     axis.axhline(goal, color=ACCENT, linewidth=1, linestyle=":", label=f"goal: {goal:.0%}")

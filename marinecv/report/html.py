@@ -1,6 +1,7 @@
 """Fill templates into self-contained HTML files: styles, figures and thumbnails are embedded."""
 
 import base64
+import functools
 import io
 import re
 import shlex
@@ -17,35 +18,34 @@ from PIL import Image
 
 from marinecv.choices import SPLITS
 from marinecv.evaluation.estimates import interval_text
-from marinecv.evaluation.metrics import confusion
 from marinecv.files.atomic import write_text
 from marinecv.inputs.to_rgb import open_rgb
-from marinecv.report.figures import confusion_figure, figure_svg, save_png
+from marinecv.report.figures import figure_svg, save_png
 
 THUMBNAIL_PX = 160
 _ABSOLUTE = re.compile(r"(--[\w-]+=)?(?:/|[A-Za-z]:[\\/])(?:.*[\\/])?([^\\/]+)[\\/]?", re.DOTALL)
-MIN_CLASSES_TO_SCROLL = 15
-"""Number of classes from which a confusion matrix keeps its size and scrolls."""
 
 
-def render(template_name: str, **context) -> str:
-    """Fill a template of `marinecv/report/templates`; values are escaped unless `Markup`; none may be missing.
+def write_page(path: Path, template_name: str, **context) -> Path:
+    """Fill a template of `marinecv/report/templates`, write it atomically and return the path.
 
-    Pages extend `base.html`, which needs `title` and `demonstration`; `parts.html` has macros for figures and tables.
+    Values are escaped unless `Markup`; none may be missing. Pages extend `base.html`, which needs `title` and
+    `demonstration`; `parts.html` has macros for figures and tables.
     """
+    write_text(path, _environment().get_template(template_name).render(**context))
+    return path
+
+
+@functools.cache
+def _environment() -> Environment:
+    """Return the environment in which a template is compiled once for all pages of a process."""
     folder = files("marinecv.report.templates")
     loader = FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8"))
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"number": format_number, "interval": interval_text}
-    return environment.get_template(template_name).render(**context)
-
-
-def write_page(path: Path, template_name: str, **context) -> Path:
-    """Write a filled template atomically; return the path."""
-    write_text(path, render(template_name, **context))
-    return path
+    return environment
 
 
 def save_and_embed(figure: Figure, path: Path) -> Markup:
@@ -53,13 +53,6 @@ def save_and_embed(figure: Figure, path: Path) -> Markup:
     path.parent.mkdir(parents=True, exist_ok=True)
     save_png(figure, path)
     return Markup(figure_svg(figure))
-
-
-def matrix(table: pd.DataFrame, path: Path, normalize: bool, demonstration: bool) -> dict:
-    """Draw the confusion matrix of a predictions table; return `svg`, `n` and `wide`."""
-    counts = confusion(table)
-    figure = confusion_figure(counts, normalize, demonstration)
-    return {"svg": save_and_embed(figure, path), "n": len(table), "wide": len(counts) >= MIN_CLASSES_TO_SCROLL}
 
 
 def thumbnail(path: str | Path) -> str | None:

@@ -93,8 +93,7 @@ def latent_figure(points: pd.DataFrame, by: str | None = None, demonstration: bo
     columns = 3 if max((len(str(group)) for group in groups), default=0) > 12 else 5
     width, height = np.ptp(points[["x", "y"]], axis=0)
     legend_height = 0.2 * -(-len(groups) // columns)
-    figure = new_figure(6.5, 6.5 * np.clip(height / max(width, 1e-9), 0.6, 1.2) + legend_height, demonstration)
-    axis = figure.subplots()
+    figure, axis = new_figure(6.5, 6.5 * np.clip(height / max(width, 1e-9), 0.6, 1.2) + legend_height, demonstration)
     axis.set_aspect("equal", adjustable="datalim")
     axis.set(xticks=[], yticks=[])
     style = dict(linestyle="", markersize=4.5, markeredgewidth=0, alpha=0.75)

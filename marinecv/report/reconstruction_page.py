@@ -74,8 +74,9 @@ def write_reconstruction_report(run: Run) -> Path:
 def picture_rows(rows: dict[str, np.ndarray], demonstration: bool = False) -> Figure:
     """Draw rows of small images by name: uint8 `(n, height, width, channels)` with 1 or 3 channels."""
     columns = max(map(len, rows.values()))
-    figure = new_figure(1 + 0.95 * columns, 1.05 * len(rows), demonstration)
-    for axes, (name, images) in zip(figure.subplots(len(rows), columns, squeeze=False), rows.items(), strict=True):
+    size = (1 + 0.95 * columns, 1.05 * len(rows))
+    figure, grid = new_figure(*size, demonstration, len(rows), columns, squeeze=False)
+    for axes, (name, images) in zip(grid, rows.items(), strict=True):
         for axis in axes:
             axis.axis("off")
         for axis, image in zip(axes, images, strict=False):

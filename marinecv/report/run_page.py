@@ -10,7 +10,7 @@ from marinecv.data.user_tables import is_usable
 from marinecv.evaluation.calibration import temperature_sentence
 from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.leakage import NOT_CHECKED, leakage_sentences, read_leakage_scores
-from marinecv.evaluation.metrics import confused_pairs, per_class_metrics, worst_losses
+from marinecv.evaluation.metrics import confused_pairs, confusion, per_class_metrics, worst_losses
 from marinecv.evaluation.photos import metrics_of
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.evaluation.published_comparison import compare_with_published
@@ -20,12 +20,11 @@ from marinecv.explain.localization import read_localization
 from marinecv.export.table import read_exports
 from marinecv.files.csv_tables import check_columns, parse_numbers, read_table
 from marinecv.report.explain_page import localization_tables
-from marinecv.report.figures import class_bars, curves, reliability_figure, selective_accuracy_figure
+from marinecv.report.figures import confusion_figure, curves, reliability_figure, save_png, selective_accuracy_figure
 from marinecv.report.html import (
     by_split,
     flatten_settings,
     format_number,
-    matrix,
     save_and_embed,
     shared_command,
     thumbnail,
@@ -93,17 +92,14 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     exports, sure = read_exports(run), _calibration(run)
     paths = {} if catalog is None else dict(zip(catalog["image_id"], catalog["path"], strict=True))
     judged = "validation" if "validation" in tables else list(tables)[-1]
-    figures, drawn_curves, matrices, classes = run.path("figures"), None, [], []
+    figures, drawn_curves = run.path("figures"), None
     is_solved = recipe.get("training", {}).get("head_l2") and history is not None and len(history) == 1  # in no epochs
     if history is not None and not is_solved:
         drawn_curves = save_and_embed(curves(history, best, demonstration), figures / "curves.png")
-    for split, table in tables.items():
-        counts = matrix(table, figures / f"confusion_{split}.png", False, demonstration)
-        shares = matrix(table, figures / f"confusion_{split}_shares.png", True, demonstration)
-        matrices.append({"split": split, "counts": counts, "shares": shares})
-        per_class = per_class_metrics(table)
-        bars = save_and_embed(class_bars(per_class, demonstration), figures / f"classes_{split}.png")
-        classes.append({"split": split, "rows": per_class.to_dict("records"), "bars": bars})
+    matrices = {split: confusion(table) for split, table in tables.items()}
+    figures.mkdir(exist_ok=True)
+    for split, counts in matrices.items():
+        save_png(confusion_figure(counts, demonstration=demonstration), figures / f"confusion_{split}.png")
     return write_page(
         run.path("report.html"),
         "run.html",
@@ -123,7 +119,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         curves=drawn_curves,
         timing=[(key.replace("_", " "), format_number(value)) for key, value in timing.items()],
         matrices=matrices,
-        classes=classes,
+        classes={split: per_class_metrics(table).to_dict("records") for split, table in tables.items()},
         judged=judged,
         pairs=_confused_pairs(tables[judged], paths),
         losses=_largest_losses(tables[judged], paths),
@@ -228,7 +224,7 @@ def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
             value, n = (ours["value"], ours["n"]) if ours else (None, None)
             row = {
                 "split": split,
-                "metric": METRIC_NAMES.get(name, name.replace("_", " ")),
+                "metric": METRIC_NAMES[name],
                 "published": published_metrics[name],
                 "published_n": published_metrics.get("n", "not stated"),
                 "ours": value if ours else "",

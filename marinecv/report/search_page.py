@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -29,12 +28,10 @@ def write_search_report(search_folder: str | Path) -> Path:
     figures, number = search.folder / "figures", best.number if best else None
     space = search.space[::-1]  # the most important parameters are last, for grid search
     names = {parameter.name: parameter.name.replace("_", " ") for parameter in space}
-    drawn, importances = dict.fromkeys(("history", "slices", "importances")), importance(search)
+    drawn, importances = dict.fromkeys(("history", "slices")), importance(search)
     if best:
         drawn["history"] = save_and_embed(trials_figure(table, number, demonstration), figures / "trials.png")
         drawn["slices"] = save_and_embed(slice_figure(table, space, number, demonstration), figures / "slices.png")
-    if importances is not None:
-        drawn["importances"] = save_and_embed(importance_figure(importances, demonstration), figures / "importance.png")
     done = int((table["status"] == "done").sum()) if len(table) else 0
     return write_page(
         search.folder / "report.html",
@@ -51,6 +48,7 @@ def write_search_report(search_folder: str | Path) -> Path:
         reasons=[row for row in table.to_dict("records") if row["reason"]],
         best_page="best/report.html" if (search.folder / "best" / "report.html").is_file() else None,
         space=[(names[parameter.name], _values_text(parameter, search.algorithm)) for parameter in space],
+        importances=[] if importances is None else importances.to_dict("records"),
         done=done,
         fewest=MIN_TRIALS,
         is_rough=done < FEW_TRIALS,
@@ -77,8 +75,7 @@ def search_summary(search: Search) -> str:
 @styled
 def trials_figure(trials: pd.DataFrame, best: int | None, demonstration: bool = False) -> Figure:
     """Draw the validation accuracy of the trials of `Search.table()` in order, and the best so far."""
-    figure = new_figure(6, 3.4, demonstration)
-    axis = figure.subplots()
+    figure, axis = new_figure(6, 3.4, demonstration)
     done, pruned = trials[trials["status"] == "done"], trials[(trials["status"] == "pruned") & trials["value"].notna()]
     axis.scatter(done["number"], done["value"], s=22, color=DONE_COLOR, label="done", zorder=3)
     if len(pruned):
@@ -104,8 +101,8 @@ def slice_figure(
     """Draw validation accuracy by each hyperparameter, one panel each; a circle marks the best trial."""
     trials = trials[trials["value"].notna()]
     rows = -(-len(space) // 3)
-    figure = new_figure(8, 2.4 * rows, demonstration)
-    axes = figure.subplots(rows, 3, sharey=True, squeeze=False).ravel()
+    figure, axes = new_figure(8, 2.4 * rows, demonstration, rows, 3, sharey=True, squeeze=False)
+    axes = axes.ravel()
     for axis, parameter in zip(axes, space, strict=False):
         used = trials[trials[parameter.name].notna()]
         values = used[parameter.name]
@@ -124,23 +121,6 @@ def slice_figure(
     for axis in axes[len(space) :]:
         axis.axis("off")
     axes[0].set_ylabel(VALUE_LABEL)
-    return figure
-
-
-@styled
-def importance_figure(importance: pd.DataFrame, demonstration: bool = False) -> Figure:
-    """Draw the importance of each hyperparameter with whiskers of one standard deviation."""
-    figure = new_figure(6, 1 + 0.32 * len(importance), demonstration)
-    axis = figure.subplots()
-    rows = np.arange(len(importance))
-    axis.barh(rows, importance["importance"], height=0.6, color=DONE_COLOR, alpha=0.75)
-    low = (importance["importance"] - importance["deviation"]).clip(lower=0)
-    axis.hlines(rows, low, importance["importance"] + importance["deviation"], color=INK, linewidth=1.2)
-    axis.set_yticks(rows, importance["name"].str.replace("_", " "))
-    axis.set(ylim=(len(rows) - 0.5, -0.5), xlabel="fraction of the importance")
-    axis.set_xlim(left=0)
-    axis.tick_params(axis="y", length=0)
-    axis.grid(axis="x")
     return figure
 
 

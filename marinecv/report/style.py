@@ -4,6 +4,7 @@ import functools
 import io
 import logging
 from itertools import accumulate
+from typing import Any
 
 from matplotlib import figure, rc_context
 from matplotlib.font_manager import findfont, fontManager, get_font
@@ -94,12 +95,14 @@ class Figure(figure.Figure):
         return buffer.getvalue()
 
 
-def new_figure(width: float, height: float, demonstration: bool = False) -> Figure:
-    """Create an empty figure (width and height in inches); call it in a function decorated with `styled`.
+def new_figure(
+    width: float, height: float, demonstration: bool = False, rows: int = 1, columns: int = 1, **options: Any
+) -> tuple[Figure, Any]:
+    """Create a figure (width and height in inches) and its axes as `plt.subplots` does, in a `styled` function.
 
     With `demonstration` the figure is labeled as made of generated demo images.
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     if demonstration:
         figure.suptitle(DEMONSTRATION_MARK, x=0.99, ha="right", fontsize=8, fontstyle="italic", color=ACCENT)
-    return figure
+    return figure, figure.subplots(rows, columns, **options)

@@ -10,12 +10,7 @@ from marinecv.evaluation.compare import compare_runs, paired
 from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.metrics import classification_metrics
-from marinecv.evaluation.predictions import (
-    make_table,
-    probabilities_of_table,
-    read_predictions,
-    write_predictions,
-)
+from marinecv.evaluation.predictions import make_table, probabilities_of_table, read_predictions, write_predictions
 from marinecv.experiments import Experiment
 from marinecv.files.csv_tables import write_table
 from marinecv.runs import Run, fresh_folder

@@ -29,7 +29,7 @@ from marinecv.inputs.spec import ImageSpec
 from marinecv.models.flat import check_graph, flat
 from marinecv.models.outputs import with_probabilities
 from marinecv.models.safe_load import check_loadable
-from marinecv.report.page import write_run_report
+from marinecv.report.run_page import write_run_report
 from marinecv.runs import EXTERNAL, Run, fresh_folder
 from marinecv.schema import check_choice
 from marinecv.training.recipe import DataConfig, Recipe

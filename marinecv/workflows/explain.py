@@ -24,7 +24,7 @@ from marinecv.files.lock import lock_folder
 from marinecv.inputs.pixel_cache import load_pixels, read_pixels
 from marinecv.models.outputs import with_probabilities
 from marinecv.report.explain_page import MEASURE_NAMES, save_overlay, write_explanation
-from marinecv.report.page import write_run_report
+from marinecv.report.run_page import write_run_report
 from marinecv.runs import Run
 from marinecv.workflows.run_images import boxes_of, check_images, chosen_images, moved_images
 from marinecv.workflows.sources import Data, Paths, find_images, open_classifier

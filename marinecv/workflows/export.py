@@ -10,7 +10,7 @@ from marinecv.export.formats import check_format
 from marinecv.export.model import MARGIN, export_model, measure_original
 from marinecv.export.parity import check_export
 from marinecv.export.table import export_folders, exports_text, read_exports
-from marinecv.report.page import write_run_report
+from marinecv.report.run_page import write_run_report
 from marinecv.runs import Run
 from marinecv.workflows.run_images import check_images
 from marinecv.workflows.sources import open_classifier

@@ -12,7 +12,7 @@ from marinecv.data.splits.split_catalog import kfold, write_split
 from marinecv.data.user_tables import as_table, is_usable, usable
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.experiments import Experiment, is_experiment
-from marinecv.report.page import write_run_report
+from marinecv.report.run_page import write_run_report
 from marinecv.runs import Run
 from marinecv.training.recipe import Recipe
 from marinecv.workflows.folders import resumable

@@ -329,12 +329,11 @@ def with_feature_cache(
     recipes: dict[str, Recipe], catalog: pd.DataFrame, class_names: tuple[str, ...], log: Log, trials: int = 1
 ) -> dict[str, Recipe]:
     """Return the recipes with a feature cache of the frozen layers where that saves time, and log why."""
-    images, cached_recipes = count_images(catalog), {}
+    images, cached_recipes = count_images(catalog), dict(recipes)
     frozen = {name: (r.model, r.image, r.training.augmentation, r.training.seed) for name, r in recipes.items()}
     sharing = Counter(frozen.values())
     for name, recipe in recipes.items():
-        if recipe.is_linear_probe:
-            cached_recipes[name] = recipe  # its features are cached already
+        if recipe.is_linear_probe:  # its features are cached already
             continue
         views, reason = choose_cache(recipe, images, len(class_names), trials * sharing[frozen[name]])
         cached_recipes[name] = recipe.with_training(cache_features=views)

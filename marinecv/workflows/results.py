@@ -17,13 +17,13 @@ from marinecv.evaluation.metrics import class_scores
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.evaluation.published_comparison import attainable, compare_with_published
 from marinecv.evaluation.reconstruction import ERRORS
-from marinecv.evaluation.sample_size import MIN_TRAIN_SIZES, estimate_sample_size, next_class
+from marinecv.evaluation.sample_size import MIN_TRAIN_SIZES, estimate_sample_size
 from marinecv.evaluation.seeds import MIN_SEEDS, compare_seeds, interval_over_seeds, runs_by_recipe
 from marinecv.experiments import CURVE, Experiment
 from marinecv.files.csv_tables import read_table, write_table
 from marinecv.inputs.synthesize import PREFIX
 from marinecv.recipes.butterflies import PUBLISHED_METRICS
-from marinecv.report.curve_page import write_curve_report
+from marinecv.report.curve_page import sample_size_sentences, write_curve_report
 from marinecv.runs import Run
 from marinecv.schema import convert, read_json
 from marinecv.training.recipe import Recipe
@@ -217,16 +217,7 @@ def curve_sentences(table: pd.DataFrame, needed: dict[str, pd.DataFrame]) -> Ite
         accuracy = f"{most['value']:.3f} ({interval_text(most)}, n={most['n']})"
         yield f"{line}: validation accuracy {accuracy} with {most['images']:.0f} labels"
     for line, laws in needed.items():
-        law = laws.iloc[0]  # of all classes
-        if law["note"]:
-            yield f"{line}: the number of additional images cannot be estimated: {law['note']}"
-        elif not law["additional_images"]:
-            yield f"{line}: the goal, an error of {law['goal']:.3f}, is reached"
-        else:
-            number, bounds = f"{law['additional_images']:,.0f}", f"{law['low']:,.0f} to {law['high']:,.0f}"
-            yield f"{line}: an error of {law['goal']:.3f} takes about {number} additional images ({bounds} in all)"
-        if name := next_class(laws):
-            yield f"{line}: the class to photograph next is {name}"
+        yield from sample_size_sentences(line, laws)
 
 
 def cell_tables(recipe_and_run: tuple[Recipe, Run]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import keras
 
 from marinecv.console import Log, silent
-from marinecv.report.page import write_experiment_report, write_run_report
+from marinecv.report.experiment_page import write_experiment_report
+from marinecv.report.run_page import write_run_report
 from marinecv.report.search_page import write_search_report
 from marinecv.training.distribution import device_sentence
 from marinecv.workflows.folders import kind_of, resumable

@@ -70,7 +70,7 @@ def train(
         return Run(follow_process_0(folder, log).folder)
     if folder is not None:
         check_fresh(folder)
-    asked = Candidates(minutes, as_names(backbone))
+    asked = candidates_of(minutes, backbone)
     data, recipe, changes, candidates = with_default(data, recipe, changes, settings, asked, distribute, log)
     plan = plan_runs(data, [recipe], changes, log, may_cache=not distribute, candidates=candidates)
     [(name, (planned, catalog))] = plan.runs.items()
@@ -148,7 +148,7 @@ def grid(
     if folder is not None:
         check_fresh(folder)
     first, *others = as_list(recipes)
-    asked = Candidates(minutes, as_names(backbone))
+    asked = candidates_of(minutes, backbone)
     data, first, changes, candidates = with_default(data, first, changes, settings, asked, distribute, log)
     bases = [first, *map(recipe_named, others)]
     is_one_recipe = len(bases) * max(1, len(sizes)) == 1
@@ -157,16 +157,8 @@ def grid(
         raise ValueError(
             f"One recipe at one size makes one run. Expected several recipes, several image sizes or folds=5.{hint}"
         )
-    plan = plan_runs(
-        data,
-        bases,
-        changes,
-        log,
-        sizes=sizes,
-        folds=folds,
-        may_cache=not distribute,
-        candidates=candidates,
-    )
+    how = {"sizes": sizes, "folds": folds, "may_cache": not distribute, "candidates": candidates}
+    plan = plan_runs(data, bases, changes, log, **how)
     if select_on == "test":
         if not all((usable(catalog)["split"] == "test").any() for _, catalog in plan.runs.values()):
             raise ValueError('select_on="test" needs test images. Leave it out to select on validation.')
@@ -198,9 +190,9 @@ def with_recipe(
     return source, recipe_for(source.manifest)
 
 
-def as_names(backbone: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Return one backbone, several or none as a tuple."""
-    return (backbone,) if isinstance(backbone, str) else tuple(backbone or ())
+def candidates_of(minutes: float, backbone: str | Sequence[str] | None) -> Candidates:
+    """Return how a recipe is chosen where none is named: of one backbone, several, or (None) those at hand."""
+    return Candidates(minutes, (backbone,) if isinstance(backbone, str) else tuple(backbone or ()))
 
 
 def with_default(

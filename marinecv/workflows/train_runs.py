@@ -33,7 +33,8 @@ from marinecv.inputs.pipeline import DeviceShard
 from marinecv.inputs.pixel_cache import load_pixels, rows_of
 from marinecv.inputs.synthesize import contact_sheet, synthesize
 from marinecv.inputs.to_rgb import find_white
-from marinecv.report.page import write_experiment_report, write_run_report
+from marinecv.report.experiment_page import write_experiment_report
+from marinecv.report.run_page import write_run_report
 from marinecv.runs import ACCEPTED, RESUMED, Run, fresh_folder, is_begun
 from marinecv.training.choice_table import add_choices
 from marinecv.training.distribution import distributed, join, leave, wait_for_all
