@@ -43,7 +43,7 @@ def test_the_page_on_the_reports_is_what_its_functions_write(monkeypatch):
 
 def test_the_page_on_statistics_has_every_row_that_was_simulated(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    coverage = importlib.import_module("coverage")
+    coverage = importlib.import_module("interval_coverage")
     table = pd.read_csv(coverage.RESULTS)
     assert set(table["quantity"]) == set(coverage.SIMULATIONS)
     text = read("statistics.md")

@@ -218,7 +218,8 @@ def _label_images(catalog: pd.DataFrame, boxes: pd.DataFrame, rule: str, images_
         class_name=catalog["class_name"].where(stated, class_names),
         dominance=catalog["dominance"].where(stated, dominance),
     )
-    first_box = boxes.drop_duplicates("image_id").set_index("image_id").reindex(catalog["image_id"])
+    first_box = boxes.drop_duplicates("image_id").set_index("image_id")[["problem", "source"]].astype(str)
+    first_box = first_box.reindex(catalog["image_id"], fill_value="")
     reasons = ("no usable box: " + first_box["problem"] + " (" + first_box["source"] + ")").to_numpy()
     catalog["problem"] = catalog["problem"].mask(unlabeled & boxed, reasons)
     empty = unlabeled & ~boxed

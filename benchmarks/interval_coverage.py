@@ -1,7 +1,7 @@
 """Simulated coverage of every interval and false alarms of every comparison that the library prints.
 
-Run:    python benchmarks/coverage.py [--only QUANTITY ...]     a quarter of an hour on one busy core
-Writes: benchmarks/results/coverage.csv; docs/statistics.md has its rows, which `page_rows` makes
+Run:    python benchmarks/interval_coverage.py [--only QUANTITY ...]     a quarter of an hour on one busy core
+Writes: benchmarks/results/interval_coverage.csv; docs/statistics.md has its rows, which `page_rows` makes
 
 Data are drawn from a population whose true value is known and given to the function of the library that a command
 calls. `measured` is how often an interval held the truth, or a comparison of equals told them apart, with the 95%
@@ -33,7 +33,7 @@ from marinecv.evaluation.sample_size import estimate_sample_size
 from marinecv.evaluation.seeds import compare_seeds
 from marinecv.files.csv_tables import write_table
 
-RESULTS = Path(__file__).parent / "results" / "coverage.csv"
+RESULTS = Path(__file__).parent / "results" / "interval_coverage.csv"
 COLUMNS = ["quantity", "design", "measure", "nominal", "measured", "low", "high", "repetitions"]
 REPETITIONS = 1000
 FEW_REPETITIONS = 200  # of what takes half a second
