@@ -120,7 +120,7 @@ def _similarity(details_of: Callable, ratios: np.ndarray, pairs: np.ndarray, eve
     for forms, may_be in ((ratios, True), (np.ones(len(ratios)), other_form)):
         rest = np.flatnonzero((similarity <= MIN_SIMILARITY) & may_be)
         rotated = rotated_similarity(details, forms, pairs[rest])
-        similarity[rest] = np.maximum(similarity[rest], np.where(rotated > MIN_ROTATED_SIMILARITY, rotated, 0))
+        similarity[rest] = np.maximum(similarity[rest], np.where(even | (rotated > MIN_ROTATED_SIMILARITY), rotated, 0))
     return similarity
 
 
