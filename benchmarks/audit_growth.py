@@ -58,7 +58,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as place:
         for what in CASES:
-            for n in args.embeddings:
+            for n in args.codes:
                 if what != "every pair by xor" or n <= MOST_BY_XOR:
                     rows.append(in_own_process(what, n, place))
         data = args.data or ("aquarium" if cache_path("data", "aquarium").exists() else "reef")

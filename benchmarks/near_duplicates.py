@@ -12,10 +12,11 @@ A planted pair counts as found where it is itself among the pairs; a chain of li
 `others` are pairs that were not planted and do not follow from a pair that the set has without planting; some are true
 (frames of one scene), all count against precision. The row `none` has the pairs of the set as it is. `ways`: the hash
 alone; hash and colors, which make the links of a set; embeddings of MobileNet 0.25 as well, where its ImageNet weights
-are at hand, which the audit's page shows besides; and `imagehash`, whose `phash` and `whash` pair images up to 8 of 64
-bits apart. Intervals are Wilson's.
+are at hand, which the audit's page shows besides; and `imagehash.phash`, which pairs images up to 8 of 64 bits apart.
+Intervals are Wilson's.
 
-Two more parts: photographs that have no pair, all in one kind of rim (`distinct, ...`, any pair is false); and 8 still
+Two more parts: photographs of the sets but aquarium that have no pair, all in one kind of rim (`distinct, ...`; pairs
+that they have without it, cut in the same way, do not count, any other is false); and 8 still
 cameras of 40 frames (two days each, by day and by night), of which `others` are the pairs of copies, and `found` the
 groups that are a camera's day.
 
@@ -60,7 +61,6 @@ WAYS = {
     "hash and colors": ["hash", "colors"],
     "with embeddings": ["hash", "colors", "embedding"],
     "imagehash.phash": ["phash"],
-    "imagehash.whash": ["whash"],
 }
 DISTINCT = 1000
 CAMERAS, FRAMES = 8, 40
@@ -100,13 +100,13 @@ CHANGES = {
     "turned up to 15, mirrored": lambda image, rng: ImageOps.mirror(image.rotate(angle(rng), Image.Resampling.BICUBIC)),
     "square, turned up to 15": lambda image, rng: image.resize((416, 416)).rotate(angle(rng), Image.Resampling.BICUBIC),
 }
-RIMS = {
-    "distinct, 16:9 in a black square": lambda image, rng: padded(cut_to(image, 16 / 9), "black"),
-    "distinct, 8:3 in a black square": lambda image, rng: padded(cut_to(image, 8 / 3), "black"),
-    "distinct, 9:16 in a white square": lambda image, rng: padded(cut_to(image, 9 / 16), "white"),
-    "distinct, information bars": lambda image, rng: barred(cut_to(image, 4 / 3), rng),
-    "distinct, white frames": lambda image, rng: ImageOps.expand(image, round(0.06 * max(image.size)), "white"),
-    "distinct, bar in 16:9 in a black square": lambda image, rng: padded(barred(cut_to(image, 16 / 9), rng), "black"),
+RIMS = {  # width to height that photographs are cut to, and their rim
+    "16:9 in a black square": (16 / 9, lambda image, rng: padded(image, "black")),
+    "8:3 in a black square": (8 / 3, lambda image, rng: padded(image, "black")),
+    "9:16 in a white square": (9 / 16, lambda image, rng: padded(image, "white")),
+    "information bars": (4 / 3, lambda image, rng: barred(image, rng)),
+    "white frames": (4 / 3, lambda image, rng: ImageOps.expand(image, round(0.06 * max(image.size)), "white")),
+    "bars in 16:9 in a black square": (16 / 9, lambda image, rng: padded(barred(image, rng), "black")),
 }
 
 
@@ -126,8 +126,9 @@ def main() -> None:
         shown = table.pivot(index=["change", "planted"], columns="ways", values=["found", "others"])
         print(f"{data}, {len(rows)} images, {seconds:.1f} processor seconds\n{shown.to_string()}", flush=True)
         tables.append(table.assign(data=data, images=len(rows), seconds=round(seconds, 1)))
-        alone = pairs[(pairs["change"] == "none") & (pairs["method"] != "embedding")]
-        places.append(rows.drop(index=alone[["image_a", "image_b"]].to_numpy().ravel()))
+        alone = pairs[(pairs["change"] == "none") & pairs["method"].isin(WAYS["hash and colors"])]
+        rows = rows.drop(index=alone[["image_a", "image_b"]].to_numpy().ravel())
+        places.append(rows.head(0 if data == "aquarium" else None))  # which are frames of some scenes
     photographs = pd.concat(places)
     photographs = photographs.sample(min(DISTINCT, len(photographs)), random_state=0)
     others = [distinct(change, photographs["path"]) for change in RIMS] + [cameras(photographs["path"])]
@@ -147,7 +148,7 @@ def search(rows: pd.DataFrame, thumbs: np.ndarray, sample: int, seed: int = 0) -
     model = None
     if weights_file(BACKBONE, ALPHA).is_file():
         model = backbone_features(SMALL.shape, backbone=BACKBONE, alpha=ALPHA, trainable_layers=0)
-    hashes = [hashes_of(open_rgb(path)) for path in rows["path"]]
+    hashes = [hash_of(open_rgb(path)) for path in rows["path"]]
     find_near_duplicates(thumbs[:8])
     start = time.process_time()
     find_near_duplicates(thumbs, None, aspect_ratios(rows))
@@ -177,17 +178,14 @@ def pairs_among(model, rows: pd.DataFrame, thumbs: np.ndarray, ratios: np.ndarra
     """The pairs that the library finds, and beside them those of imagehash."""
     embeddings = None if model is None else embed(model, rows, SMALL, thumbs, keep=False)
     tables = [find_near_duplicates(thumbs, embeddings, ratios)]
-    for way, bits in zip(("phash", "whash"), np.moveaxis(np.array(hashes), 1, 0), strict=True):
-        packed = np.packbits(bits, axis=1).view(np.uint64)[:, 0]
-        near = np.bitwise_count(packed[:, None] ^ packed) <= MAX_BITS
-        first, second = np.nonzero(np.triu(near, 1))
-        tables.append(pd.DataFrame({"image_a": first, "image_b": second, "method": way}))
+    packed = np.packbits(np.array(hashes), axis=1).view(np.uint64)[:, 0]
+    first, second = np.nonzero(np.triu(np.bitwise_count(packed[:, None] ^ packed) <= MAX_BITS, 1))
+    tables.append(pd.DataFrame({"image_a": first, "image_b": second, "method": "phash"}))
     return pd.concat(tables, ignore_index=True)
 
 
-def hashes_of(image: Image.Image) -> list[np.ndarray]:
-    image = image.convert("RGB")
-    return [imagehash.phash(image).hash.ravel(), imagehash.whash(image).hash.ravel()]
+def hash_of(image: Image.Image) -> np.ndarray:
+    return imagehash.phash(image.convert("RGB")).hash.ravel()
 
 
 def planted(rows, thumbs, hashes, places: np.ndarray, kinds: np.ndarray, rng) -> tuple:
@@ -202,7 +200,7 @@ def planted(rows, thumbs, hashes, places: np.ndarray, kinds: np.ndarray, rng) ->
                 at.append(position)
                 files.append(f"{folder}/{position}.jpg")
                 image.save(files[-1], quality=90)
-                ratios[position], hashes[position] = image.width / image.height, hashes_of(Image.open(files[-1]))
+                ratios[position], hashes[position] = image.width / image.height, hash_of(Image.open(files[-1]))
         scene = np.concatenate([thumbs, np.empty((len(places), *thumbs.shape[1:]), np.uint8)])
         scene[at], reasons = read_pixels(files, SMALL)
     assert not reasons, reasons
@@ -231,18 +229,32 @@ def counted(pairs: pd.DataFrame, sample: int) -> list[dict]:
     return table
 
 
-def distinct(change: str, paths: pd.Series) -> dict:
+def distinct(rim: str, paths: pd.Series) -> dict:
     """The false pairs among distinct photographs that all have one kind of rim."""
-    rng = np.random.default_rng(0)
+    rng, (ratio, add_rim) = np.random.default_rng(0), RIMS[rim]
+    without, with_rim = [], []
+    for path in paths:
+        photograph = open_rgb(path).convert("RGB")
+        photograph.thumbnail((480, 480))
+        without.append(cut_to(photograph, ratio))
+        with_rim.append(add_rim(without[-1], rng))
+    before, after = (pairs_of_images(images) for images in (without, with_rim))
+    return {
+        "change": f"distinct, {rim}",
+        "ways": "hash and colors",
+        "images": len(paths),
+        "others": len(after - before),
+    }
+
+
+def pairs_of_images(images: list[Image.Image]) -> set[tuple[int, int]]:
     with tempfile.TemporaryDirectory() as folder:
-        files, ratios = [f"{folder}/{number}.jpg" for number in range(len(paths))], []
-        for path, file in zip(paths, files, strict=True):
-            image = RIMS[change](open_rgb(path).convert("RGB"), rng)
+        files = [f"{folder}/{number}.jpg" for number in range(len(images))]
+        for image, file in zip(images, files, strict=True):
             image.save(file, quality=90)
-            ratios.append(image.width / image.height)
         thumbs, _ = read_pixels(files, SMALL)
-    pairs = find_near_duplicates(thumbs, None, np.array(ratios))
-    return {"change": change, "ways": "hash and colors", "images": len(paths), "others": len(pairs)}
+    pairs = find_near_duplicates(thumbs, None, np.array([image.width / image.height for image in images]))
+    return set(zip(pairs["image_a"], pairs["image_b"], strict=True))
 
 
 def cameras(paths: pd.Series) -> dict:

@@ -4,7 +4,7 @@ import imagehash
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from scenes import CHANGES, barred, catalog_of_files, draw_scene, padded, save
 
 from marinecv.audit import near_duplicates, neighbor_search, template_match, thumbnails
@@ -58,6 +58,22 @@ def test_other_frames_of_one_place_and_pictures_of_one_gray_are_no_copies():
     frames = [draw_scene(place, 10 * place + frame) for place in range(5) for frame in range(6)]
     assert find_near_duplicates(thumbs_of(frames)).empty
     assert find_near_duplicates(thumbs_of([Image.new("RGB", (60, 40), (90, 90, 90))] * 3)).empty
+
+
+def animal(seed):
+    """A plain animal of nearly one form on its own plain ground, as two specimens or two demo images."""
+    rng = np.random.default_rng(seed)
+    ground = np.full((120, 160, 3), (30, 100, 140)) + 20 * rng.normal(size=(120, 160, 1))
+    picture = Image.fromarray(ground.clip(0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(1))
+    corners = np.array([(30, 60), (100, 45), (120, 62), (90, 75), (35, 80)]) + rng.uniform(-1, 1, (5, 2))
+    ImageDraw.Draw(picture).polygon([*map(tuple, corners)], fill=(200, 190, 170))
+    return picture
+
+
+def test_two_animals_of_one_form_on_plain_ground_are_no_copies_and_their_copies_are():
+    animals = [animal(1), animal(2)]
+    assert overlap_of(*animals) > MIN_SIMILARITY and search(animals).empty
+    assert pairs_of(search([*animals, *map(CHANGES["re_encoded"], animals)])) == {(0, 2), (1, 3)}
 
 
 RIMS = {

@@ -30,6 +30,7 @@ from marinecv.models.backbone_table import weights_file
 from marinecv.models.backbones import backbone_features
 
 MIN_SIMILARITY = 0.8  # similarity above which two images are near-duplicates: benchmarks/near_duplicates.py
+MIN_ROTATED_SIMILARITY = 0.82  # the same of a rotation, for which more is tried
 MAX_HASH_DISTANCE = 16  # of 63 bits
 CANDIDATES = 5
 SURE_SIMILARITY = 0.9  # below, it must be 0.7 with faint structure made strong: of two animals of one form on plain
@@ -118,7 +119,8 @@ def _similarity(details_of: Callable, ratios: np.ndarray, pairs: np.ndarray, eve
     other_form = np.abs(np.diff(np.log(ratios)[pairs], axis=1)[:, 0]) > MAX_SAME_FORM
     for forms, may_be in ((ratios, True), (np.ones(len(ratios)), other_form)):
         rest = np.flatnonzero((similarity <= MIN_SIMILARITY) & may_be)
-        similarity[rest] = np.maximum(similarity[rest], rotated_similarity(details, forms, pairs[rest]))
+        rotated = rotated_similarity(details, forms, pairs[rest])
+        similarity[rest] = np.maximum(similarity[rest], np.where(even | (rotated > MIN_ROTATED_SIMILARITY), rotated, 0))
     return similarity
 
 

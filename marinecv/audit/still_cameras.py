@@ -22,31 +22,33 @@ def still_frames(copies: pd.DataFrame, rows: pd.DataFrame) -> tuple[np.ndarray, 
         copies: `PAIR_COLUMNS`, positions in `rows`.
         rows: the usable rows of a catalog, perhaps with `camera` and `taken_at`.
     Returns:
-        `(is_frame, days)`: bool of each pair; and for each row the name of the camera's day, "" for none: of a known
-        camera all images of the day, else those that are paired.
+        `(is_frame, days)`: bool of each pair; and for each row the name of the camera's day, "" for none: all images of
+        the day of a camera, or of a folder of which more than half are chained; else those that are chained.
     """
     rows, (first, second) = with_place_columns(rows), copies[["image_a", "image_b"]].to_numpy(int).T
     camera, time = _cameras(rows), rows["taken_at"].to_numpy(object)
     of_camera = (copies["kind"] == NEAR_COPY) & (copies["method"] != "name") & (camera[first] == camera[second])
     chain = _chains(first[of_camera], second[of_camera], len(rows))
     images = pd.Series(camera).groupby(camera).transform("size").to_numpy(int)
-    is_still = np.bincount(chain)[chain] >= np.maximum(MIN_STILL_IMAGES, MIN_STILL_FRACTION * images)
+    length = np.bincount(chain)[chain]
+    is_still = length >= np.maximum(MIN_STILL_IMAGES, MIN_STILL_FRACTION * images)
     at_other_times = (time[first] != time[second]) & (time[first] != "") & (time[second] != "")
     is_frame = of_camera.to_numpy(bool) & (at_other_times | is_still[first])
     day = camera + "#" + rows["taken_at"].str[:10].to_numpy(object)
     first, second = (side[is_frame & (day[first] == day[second])] for side in (first, second))
-    is_known, is_paired = np.isin(day, day[first]) & (camera != ""), np.isin(np.arange(len(rows)), [first, second])
+    is_one = (rows["camera"] != "").to_numpy(bool) | np.isin(camera, camera[2 * length > images])
+    is_known, is_paired = np.isin(day, day[first]) & is_one, np.isin(np.arange(len(rows)), [first, second])
     numbers = _chains(first, second, len(rows)).astype(str).astype(object)
     return is_frame, np.where(is_known, day, np.where(is_paired, day + "#" + numbers, ""))
 
 
 def _cameras(rows: pd.DataFrame) -> np.ndarray:
-    """Return the camera of each image, or else its folder, without folders of a split, a class or of all images."""
-    folders = [image_id.split("/")[:-1] for image_id in rows["image_id"]]
-    others = {*folder_splits({name for names in folders for name in names}), *rows["class_name"].unique()}
-    folders = [
-        "/".join(name for name in names if not (name in others or IMAGE_FOLDERS.fullmatch(name))) for names in folders
-    ]
+    """Return the camera of each image, or else its folders but those of splits and classes; a class if alone."""
+    paths = [image_id.split("/")[:-1] for image_id in rows["image_id"]]
+    splits, folders = folder_splits({name for path in paths for name in path}), []
+    for path, class_name in zip(paths, rows["class_name"], strict=True):
+        path = [name for name in path if name not in splits and not IMAGE_FOLDERS.fullmatch(name)]
+        folders.append("/".join([name for name in path if name != class_name] or path))
     return rows["camera"].mask(rows["camera"] == "", folders).to_numpy(object)
 
 

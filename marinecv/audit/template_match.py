@@ -18,6 +18,7 @@ BLUR = 3.0  # pixels of 64: broader structure is removed, so that a common sky, 
 ANGLES = np.arange(72) * 2 * np.pi / 72  # of a polar map, whose finest structure is 1 pixel of 64
 RADII = np.geomspace(0.2, 0.95, 20)  # of its rings, of half the shorter side
 MAX_ZOOM = 4  # rings: 1.4 times
+MIN_COVERED = 0.8  # of the middle three quarters, by a picture turned back: a part alone is often alike
 
 
 def remove_broad_structure(grays: np.ndarray) -> np.ndarray:
@@ -86,9 +87,9 @@ def _polar_maps(details: np.ndarray, ratios: np.ndarray) -> np.ndarray:
 
 
 def _sampled(picture: np.ndarray, ratio: float, across: np.ndarray, down: np.ndarray, order: int) -> np.ndarray:
-    """Return a picture at places in halves of its shorter side from its middle, interpolated by splines."""
+    """Return a picture at places in halves of its shorter side from its middle; outside of it NaN."""
     places = np.stack([down * min(1, ratio), across * min(1, 1 / ratio)]) * len(picture) / 2 + (len(picture) - 1) / 2
-    return map_coordinates(picture, places, order=order)
+    return map_coordinates(picture, places, order=order, cval=np.nan)
 
 
 def _best_turn(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +114,10 @@ def _best_turn(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _turned_back(picture: np.ndarray, ratio: float, own_ratio: float, turn: np.ndarray) -> np.ndarray:
-    """Return a picture turned, zoomed and mirrored so that it lies as the other, whose width to height is `ratio`."""
+    """Return a picture turned, zoomed and mirrored so that it lies as the other, whose width to height is `ratio`.
+
+    It is 0 outside, and all 0 if little of the other's middle would be covered.
+    """
     (angle, zoom, flip), side = turn, len(picture)
     down, across = (np.mgrid[:side, :side] - (side - 1) / 2) * 2 / side
     across, down, cos, sin = (
@@ -123,7 +127,12 @@ def _turned_back(picture: np.ndarray, ratio: float, own_ratio: float, turn: np.n
         np.sin(angle),
     )
     across, down = cos * across - sin * down, flip * (sin * across + cos * down)
-    return _sampled(picture.astype(np.float32), own_ratio, across, down, order=3)
+    turned, middle = (
+        _sampled(picture.astype(np.float32), own_ratio, across, down, order=3),
+        slice(side // 8, -side // 8),
+    )
+    is_covered = np.isfinite(turned[middle, middle]).mean() >= MIN_COVERED
+    return np.nan_to_num(turned) if is_covered else np.zeros_like(turned)
 
 
 def _blurred(pictures: np.ndarray, sigma: float) -> np.ndarray:
