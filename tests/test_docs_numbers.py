@@ -56,7 +56,12 @@ def numbers_of(comment):
     """Every number of the rows of a comment, and those that follow from them."""
     for path, rows in files_of(comment):
         if {"found", "planted"} <= set(rows):  # of several sets together
-            sums = rows.astype({"found": int, "planted": int}).groupby(["change", "ways"])[["found", "planted"]].sum()
+            sums = (
+                rows[rows["planted"] != ""]
+                .astype({"found": int, "planted": int})
+                .groupby(["change", "ways"])[["found", "planted"]]
+                .sum()
+            )
             for found, planted in sums.to_numpy():
                 yield from (found / planted, *wilson(found, planted)) if planted else ()
             continue
