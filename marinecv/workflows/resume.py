@@ -11,6 +11,7 @@ from marinecv.console import Log, silent
 from marinecv.report.experiment_page import write_experiment_report
 from marinecv.report.run_page import write_run_report
 from marinecv.report.search_page import write_search_report
+from marinecv.search.engines import check_engine
 from marinecv.training.distribution import device_sentence
 from marinecv.workflows.folders import kind_of, resumable
 from marinecv.workflows.learning_curve import LearningCurve, finish_curve
@@ -65,6 +66,8 @@ def resume(
     is_one_classifier = isinstance(unfinished, Run) and not unfinished.is_autoencoder
     if not is_search and join_processes(distribute, folder, is_one_classifier).process:
         return Run(follow_process_0(folder, log).folder)
+    if is_search:
+        check_engine(unfinished.engine, workers=workers)
     log(device_sentence())  # not before: processes meet before anything is computed
     with nullcontext() if is_search else resumable(unfinished.folder):  # several processes may work on a search
         check_unfinished(unfinished, log, accept_changes)

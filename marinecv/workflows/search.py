@@ -12,7 +12,7 @@ from marinecv.recipes.registry import recipe_named
 from marinecv.report.search_page import write_search_report
 from marinecv.runs import fresh_folder, next_folder
 from marinecv.search import folder as search_folder
-from marinecv.search.engines import check_engine, settled_engine
+from marinecv.search.engines import settled_engine
 from marinecv.search.folder import MAX_TRIALS, Trial
 from marinecv.search.loop import open_engine, run_trials
 from marinecv.search.objective import MAX_KILLS, trainer
@@ -117,7 +117,6 @@ def finish_search(search: Search, log: Log, *, track: str | None = None, workers
     """Train the trials that are not over, then the best again, and write the page."""
     if workers:
         import_ray()
-    check_engine(search.engine, workers=workers)
     with with_resume_note(search.folder, f'resume("{search.folder}")'):
         if begun := len(search.trials):
             log(f"{sum(trial.over for trial in search.trials)} of {begun} trials that were begun are over")
