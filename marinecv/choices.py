@@ -39,6 +39,7 @@ JitCompile = Literal["auto", "on", "off"]
 JIT_COMPILE = get_args(JitCompile)
 CacheDtype = Literal["float32", "float16"]
 CACHE_DTYPES = get_args(CacheDtype)
+LANGUAGES = ("en", "es")
 TABLE_FORMATS = ("csv", "xlsx", "megadetector", "camtrapdp")
 DISTRIBUTED = ("mirrored", "data-parallel")
 WORK_FILES = {"search.json": "search", "curve.json": "curve", "reproduction.json": "reproduction"}

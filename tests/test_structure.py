@@ -21,7 +21,7 @@ COMMANDS = sorted((ROOT / "pipelines" / "commands").glob("[!_]*.py"))
 FILES = [*LIBRARY_FILES, *sorted((ROOT / "pipelines").rglob("*.py"))]
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
 LAYERS = {  # a package or module imports only those with a smaller or equal number
-    **dict.fromkeys(("files", "schema", "choices", "environment", "console", "progress"), 0),
+    **dict.fromkeys(("files", "schema", "choices", "language", "environment", "console", "progress"), 0),
     "data": 1,
     "inputs": 2,
     "models": 3,

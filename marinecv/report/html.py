@@ -20,6 +20,7 @@ from marinecv.choices import SPLITS
 from marinecv.evaluation.estimates import interval_text
 from marinecv.files.atomic import write_text
 from marinecv.inputs.to_rgb import open_rgb
+from marinecv.language import tr
 from marinecv.report.figures import figure_svg, save_png
 
 THUMBNAIL_PX = 160
@@ -44,6 +45,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.globals["tr"] = tr
     environment.filters |= {"number": format_number, "interval": interval_text}
     return environment
 

@@ -1,0 +1,70 @@
+"""The language of pages, tables and figures: English sentences are the keys of one catalog a language."""
+
+import functools
+import json
+import string
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib.resources import files
+from numbers import Real
+
+from marinecv.choices import LANGUAGES
+from marinecv.schema import check_choice
+
+_LANGUAGE = ContextVar("language", default="en")
+PSEUDO = "pseudo"  # of tests: what was translated stands in brackets, so that what was forgotten shows
+
+
+@contextmanager
+def language(name: str) -> Iterator[None]:
+    """Translate inside a `with` block; ValueError for a language without a catalog."""
+    check_choice((*LANGUAGES, PSEUDO), lang=name)
+    token = _LANGUAGE.set(name)
+    try:
+        yield
+    finally:
+        _LANGUAGE.reset(token)
+
+
+def language_name() -> str:
+    """Return the language of the block: `"en"` outside of any."""
+    return _LANGUAGE.get()
+
+
+def tr(text: str, /, **values) -> str:
+    """Return an English sentence in the language of the block, its `{fields}` filled in as by `str.format`.
+
+        >>> with language("es"):
+        ...     tr("{value:.1%} of {n} images", value=0.512, n=38).replace("\N{NO-BREAK SPACE}", " ")
+        '51,2 % de 38 imágenes'
+
+    Numbers are written as the language does (a decimal comma in Spanish). What has no translation stays English.
+    """
+    name = _LANGUAGE.get()
+    if name == PSEUDO:
+        text = f"⟦{text}⟧"
+    elif name != "en":
+        text = _catalog(name).get(text, text)
+    return _FORMATTER.vformat(text, (), values) if values else text
+
+
+def local_number(text: str) -> str:
+    """Write a number that Python printed as the language of the block does: `12,345.6%` is `12 345,6 %` in Spanish."""
+    if _LANGUAGE.get() != "es":
+        return text
+    return text.replace(",", "\N{NARROW NO-BREAK SPACE}").replace(".", ",").replace("%", "\N{NO-BREAK SPACE}%")
+
+
+class _Formatter(string.Formatter):
+    def format_field(self, value, format_spec):
+        text = super().format_field(value, format_spec)
+        return local_number(text) if isinstance(value, Real) and not isinstance(value, bool) else text
+
+
+_FORMATTER = _Formatter()
+
+
+@functools.cache
+def _catalog(name: str) -> dict[str, str]:
+    return json.loads((files("marinecv") / "translations" / f"{name}.json").read_text(encoding="utf-8"))
