@@ -133,7 +133,8 @@ def main() -> None:
     photographs = photographs.sample(min(DISTINCT, len(photographs)), random_state=0)
     others = [distinct(change, photographs["path"]) for change in RIMS] + [cameras(photographs["path"])]
     print(pd.DataFrame(others).to_string(), flush=True)
-    write_table(args.output, pd.concat([*tables, pd.DataFrame(others)]).assign(machine=machine()))
+    table = pd.concat([*tables, pd.DataFrame(others)]).assign(machine=machine())
+    write_table(args.output, table.astype(dict.fromkeys(["planted", "found", "others", "images"], "Int64")))
 
 
 def search(rows: pd.DataFrame, thumbs: np.ndarray, sample: int, seed: int = 0) -> tuple[pd.DataFrame, float]:
