@@ -193,11 +193,9 @@ def test_the_next_step_is_the_first_that_the_findings_call_for(run_folder):
     clean = related.assign(n=200)
     folds = pd.concat([related, pd.DataFrame([("grouped folds", "all", 900)], columns=related.columns)])
     assert "check for train-test leakage" in step(run_folder)
-    assert "folds=5" in step(run_folder, leakage=related) and "50 of 200 test images" in step(
-        run_folder, leakage=related
-    )
+    assert "folds=5, by groups of related images: 50 of 200 test images" in step(run_folder, leakage=related)
     small = {"value": 0.9, "low": 0.7, "high": 0.95, "n": 20}
-    assert "label more test images" in step(run_folder, small, leakage=clean)
+    assert "label more test images" in step(run_folder, small, leakage=clean.assign(n=20))
     few_groups = small | {"low": None, "high": None}
     assert "label more test images" in step(run_folder, few_groups, leakage=folds)
     classes = pd.DataFrame({"class_name": ["crab", "eel"], "support": [19, 20]})
@@ -283,7 +281,7 @@ def test_study_page_links_to_its_runs_and_shows_the_settings_that_differ(study_f
     assert_self_contained(page, links=("runs/1/report.html",))
     assert page.count('<a href="runs/1/report.html">NA</a>') == page.count("<a href=") == 1
     table = page[page.index("Settings that differ") : page.index("<h2>Training")]
-    assert re.findall("<td>(.*?)</td>", table)[1::2] == ["0.0001", "0.0001", "0.0005"] and table.count("<th") == 2
+    assert re.findall("<td>(.*?)</td>", table)[1::2] == ["0.0001", "0.0001", "0.0005"] and table.count("<th scope") == 2
 
 
 def test_a_study_that_selects_on_test_says_so(study_folder):

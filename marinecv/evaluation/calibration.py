@@ -24,6 +24,10 @@ METHOD = (
     "softmax(log p / T); T has the least log loss on the calibration images, a part of validation, where the network's "
     "own probabilities count as one image more; 1 where the log loss cross-validated over them does not fall"
 )
+TOO_FEW = (
+    "Too few validation images are held out ({n}, expected {least} at least) to measure calibration, so probabilities "
+    "stay as the network gives them"
+)
 FOLDS = 5
 _EPSILON = np.finfo(np.float64).eps
 
@@ -138,10 +142,7 @@ def evaluate_temperature(
     """
     counts = {"n_chosen": len(fit_table), "n_calibration": len(check_table)}
     if len(check_table) < MIN_HELD_OUT_IMAGES:
-        reason = (
-            f"Too few validation images are held out ({len(check_table)}, expected {MIN_HELD_OUT_IMAGES} at least) to "
-            "measure calibration, so probabilities stay as the network gives them"
-        )
+        reason = TOO_FEW.format(n=len(check_table), least=MIN_HELD_OUT_IMAGES)
         none = dict.fromkeys(("cross_validated", "accuracy", "ece", "log_loss", "reliability"))
         return {"method": METHOD, "temperature": 1.0, "reason": reason, **counts, **none}
     probabilities, true = probabilities_and_labels(fit_table)
@@ -168,6 +169,8 @@ def evaluate_temperature(
 
 def temperature_sentence(calibration: Calibration) -> str:
     """Return a sentence that says whether the temperature is used."""
+    if calibration.reason:
+        return tr(f"{TOO_FEW}.", n=calibration.n_calibration, least=MIN_HELD_OUT_IMAGES)
     losses = calibration.cross_validated
     if losses.after < losses.before:
         return tr(

@@ -20,6 +20,9 @@ from marinecv.report.figures import comparison_curves
 from marinecv.report.html import by_split, flatten_settings, save_and_embed, write_page
 from marinecv.runs import Run
 
+NO_SETTINGS = ("name", "title", "published", "base_hash", "claim", "assumptions")
+"""Entries of a recipe that describe it."""
+
 
 def write_experiment_report(experiment_folder: str | Path) -> Path:
     """Write `report.html` and `figures/*.png` of an experiment that has a table; return the page."""
@@ -32,6 +35,7 @@ def write_experiment_report(experiment_folder: str | Path) -> Path:
         if not run.is_autoencoder
     }
     histories = {name: _history(run) for name, run in runs.items() if run.path("history.csv").is_file()}
+    settings = _settings(runs)
     accuracies, drawn = [s for s in SCORED_SPLITS[::-1] if set(_accuracy_columns(s)) <= set(table)], None
     if histories:
         drawn = save_and_embed(
@@ -48,7 +52,8 @@ def write_experiment_report(experiment_folder: str | Path) -> Path:
         links={name: _link(experiment, name) for name in table["name"]},
         accuracies=accuracies,
         columns=_differing(table, accuracies),
-        settings=_settings(runs),
+        settings=settings.to_dict("records"),
+        settings_columns={"run": tr("run")} | {column: column for column in settings if column != "run"},
         curves=drawn,
         matrices={
             split: {name: confusion(tables[split]) for name, tables in predictions.items() if split in tables}
@@ -74,17 +79,12 @@ def _differing(table: pd.DataFrame, drawn: list[str]) -> dict[str, str]:
     return {column: tr(column.replace("_", " ")) for column in kept}
 
 
-def _settings(runs: dict[str, Run]) -> list[dict[str, str]]:
-    """Return the settings in which the recipes of the runs differ, one row a run with its `run`."""
-    found = {name: run.read("recipe.json") for name, run in runs.items()}
-    hidden = ("name", "title", "published", "base_hash", "claim", "assumptions")
-    flat = [
-        {"run": name} | dict(flatten_settings({key: value for key, value in recipe.items() if key not in hidden}))
-        for name, recipe in found.items()
-    ]
-    table = pd.DataFrame(flat).fillna("")
-    kept = ["run", *(column for column in table if column != "run" and table[column].nunique() > 1)]
-    return table[kept].to_dict("records") if len(kept) > 1 else []
+def _settings(runs: dict[str, Run]) -> pd.DataFrame:
+    """Return the settings in which the recipes of the runs differ, one row a run; empty where none does."""
+    recipes = ({**run.read("recipe.json"), **dict.fromkeys(NO_SETTINGS)} for run in runs.values())
+    table = pd.DataFrame([dict(flatten_settings(recipe)) for recipe in recipes]).fillna("")
+    table = table.loc[:, table.nunique() > 1]
+    return table.assign(run=list(runs)) if len(table.columns) else table
 
 
 def _history(run: Run) -> pd.DataFrame:

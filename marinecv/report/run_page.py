@@ -58,7 +58,7 @@ METRIC_NAMES = {
 }
 MAX_PAIRS, MAX_IMAGES_PER_PAIR = 5, 6
 MAX_THUMBNAILS, SMALL_PX = 400, 64
-SHOWN_THRESHOLDS = (0, 50, 60, 70, 80, 90, 95, 99)  # percent
+SHOWN_THRESHOLDS = (50, 60, 70, 80, 90, 95, 99)  # percent
 VALIDATED_FIELDS = {
     "title": str,
     "name": str,
@@ -282,7 +282,7 @@ def _calibration(run: Run) -> Calibration | None:
 
 def _calibration_drawings(sure: Calibration, figures: Path, demonstration: bool) -> dict:
     if sure.reason:
-        return {}
+        return {"sentence": temperature_sentence(sure)}
     before, after = map(pd.DataFrame, (sure.reliability.before, sure.reliability.after))
     reliability = reliability_figure(before, None if sure.temperature == 1 else after, demonstration)
     triage = selective_accuracy_figure(pd.DataFrame(sure.review.curve), sure.review.goal, demonstration)
@@ -320,7 +320,7 @@ def _thumbnails(images: dict[str, pd.DataFrame], class_names: tuple[str, ...], p
 def _thresholds(images: pd.DataFrame) -> dict:
     """Return what each threshold of the confidence gives: rows for the page, and all as JSON for its script."""
     table = threshold_table(images["confidence"], images["right"])
-    json = table[["n", "reviewed", "accuracy", "low", "high"]].to_json(orient="values", double_precision=4)
+    json = table[["n", "reviewed", "accuracy", "low", "high"]].to_json(orient="values")
     return {"rows": table.to_dict("records"), "json": json}
 
 

@@ -36,7 +36,7 @@
   for (const element of panel ? document.querySelectorAll("[data-n]") : []) {
     const button = wrap(element.querySelector("th") || element);
     button.setAttribute("aria-expanded", "false");
-    if (element.matches("td")) button.setAttribute("aria-label", element.title);
+    button.title = element.title;
     element.addEventListener("click", () => show(element, button));
   }
 
@@ -51,14 +51,14 @@
     [...table.tHead.rows[0].cells].forEach((heading, column) => {
       if (!heading.textContent.trim()) return;
       wrap(heading).addEventListener("click", () => {
-        const order = heading.ariaSort === "ascending" ? "descending" : "ascending";
+        const order = heading.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
         for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
         heading.setAttribute("aria-sort", order);
         const rows = [...body.rows].sort(compare(column));
         body.append(...(order === "ascending" ? rows : rows.reverse()));
       });
     });
-    if (body.rows.length <= 10) continue;
+    if (body.rows.length <= 20) continue;
     const input = Object.assign(document.createElement("input"), { type: "search", placeholder: words.filter });
     input.setAttribute("aria-label", words.filter);
     input.addEventListener("input", () => {
