@@ -84,7 +84,7 @@ def _settings(runs: dict[str, Run]) -> pd.DataFrame:
     recipes = ({**run.read("recipe.json"), **dict.fromkeys(NO_SETTINGS)} for run in runs.values())
     table = pd.DataFrame([dict(flatten_settings(recipe)) for recipe in recipes]).fillna("")
     table = table.loc[:, table.nunique() > 1]
-    return table.assign(run=list(runs)) if len(table.columns) else table
+    return table.assign(run=list(runs)) if len(table.columns) else pd.DataFrame()
 
 
 def _history(run: Run) -> pd.DataFrame:
