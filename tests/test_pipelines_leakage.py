@@ -175,11 +175,15 @@ def test_folds_of_a_split_that_is_taken_again_by_its_name_are_grouped_too(catalo
             assert part.split_by == "grouped" and split.set_index("image_id")["split"][list(PAIR)].nunique() == 1
 
 
-def test_other_images_are_checked_against_the_train_images_that_still_exist(run, folder, tmp_path, capsys):
+def test_other_images_are_checked_against_the_train_images_that_are_as_they_were(run, folder, tmp_path, capsys):
     words = ["--data-dir", folder, "--split", "test"]
     said = shown(capsys, "evaluate", run.folder, *words, "--split-by", "grouped")
     assert "on test" in said and "test images have a copy or near-duplicate in train" in said
     moved = Run(shutil.copytree(run.folder, tmp_path / "moved"))
     write_table(moved.path("catalog.csv"), moved.catalog.assign(path=str(folder / "gone.png")))
     said = shown(capsys, "evaluate", moved.folder, *words)
-    assert "none of the 7 test images has" in said and "the 0 of 15 train images that still exist" in said
+    assert "none of the 7 test images has" in said and "the 0 of 15 train images that are as they were" in said
+    catalog = run.catalog
+    catalog.loc[(catalog["split"] == "train").idxmax(), "path"] = str(folder / "test" / "crab" / "copied.jpg")
+    write_table(moved.path("catalog.csv"), catalog)
+    assert "the 14 of 15 train images that are as they were" in shown(capsys, "evaluate", moved.folder, *words)

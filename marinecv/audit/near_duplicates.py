@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from scipy.fft import dctn
+from threadpoolctl import threadpool_limits
 
 from marinecv.audit.neighbor_search import close_hashes, nearest
 from marinecv.audit.rims import trim_rims
@@ -55,6 +56,7 @@ def exact_copies(rows: pd.DataFrame) -> pd.DataFrame:
     return _pairs_table(np.array(pairs, np.int64).reshape(-1, 2), COPY, np.ones(len(pairs)), "content")
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # waking threads takes longer than multiplying small matrices
 def find_near_duplicates(
     thumbs: np.ndarray, embeddings: np.ndarray | None = None, ratios: np.ndarray | None = None
 ) -> pd.DataFrame:

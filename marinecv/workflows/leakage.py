@@ -8,8 +8,8 @@ from marinecv.audit.pairs import find_pairs
 from marinecv.console import Log
 from marinecv.data.groups import group_catalog, leave_out_duplicates, put_back, related_in_train
 from marinecv.data.photos import photos_of
-from marinecv.data.shards.records import is_present
 from marinecv.data.splits.split_catalog import is_grouped
+from marinecv.data.stamps import compare_images
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.folds import fold_predictions
 from marinecv.evaluation.leakage import leakage_scores
@@ -52,9 +52,10 @@ def related_outside(
     """Return the groups of images from elsewhere, those related to train images, and which of these were searched."""
     groups = group_catalog(images, find_pairs(images, frame_order, log=log)).set_index("image_id")["group"]
     images, train = photos_of(images), usable(photos_of(run.catalog)).query("split == 'train'")
-    present = train["path"].map(is_present)
-    searched = "train" if present.all() else f"the {present.sum()} of {len(train)} train images that still exist"
-    train = train[present].assign(image_id="train: " + train["image_id"])  # both sets may use the same names
+    changed, missing = compare_images(run.stamps, run.catalog)
+    is_same = ~train["image_id"].isin([*changed, *missing])
+    searched = "train" if is_same.all() else f"the {is_same.sum()} of {len(train)} train images that are as they were"
+    train = train[is_same].assign(image_id="train: " + train["image_id"])  # both sets may use the same names
     both = pd.concat([train, images], ignore_index=True)
     pairs = find_pairs(both, "none", log=log)  # frame numbers of two sets are not comparable
     return groups, related_in_train(both, pairs), searched
