@@ -85,7 +85,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         return write_reconstruction_report(run)
     if not run.path("predictions.csv").is_file():
         raise ValueError(f"{run.folder} has no predictions.csv to report. Expected a finished run: resume it.")
-    recipe, demonstration = _recipe(run), run.demonstration
+    recipe, demonstration = valid_recipe(run), run.demonstration
     environment = run.read("environment.json") if run.path("environment.json").is_file() else {}
     timing = asdict(run.timing) if run.path("timing.json").is_file() else {}
     tables = by_split(read_predictions(run.path("predictions.csv"), run.class_names))
@@ -93,10 +93,10 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         raise ValueError(f"{run.path('predictions.csv')} has no image with a true class to report.")
     metrics = _metrics(run, tables)
     with run.with_hint("recipe.json"):
-        published = _published(recipe, metrics, demonstration)
+        published = published_rows(recipe, metrics, demonstration)
     history, best = run.history if run.path("history.csv").is_file() else None, timing.get("best_epoch")
     catalog = run.catalog if run.path("catalog.csv").is_file() else None
-    exports, sure = read_exports(run), _calibration(run)
+    exports, sure = read_exports(run), calibration_of(run)
     paths = {} if catalog is None else dict(zip(catalog["image_id"], catalog["path"], strict=True))
     seen = next(iter(tables))  # test where there is one
     judged = "validation" if "validation" in tables else seen
@@ -188,7 +188,7 @@ def _usage(run: Run) -> str:
     return USAGE.format(folder=run.folder.resolve().name, demonstration=demonstration)
 
 
-def _recipe(run: Run) -> dict:
+def valid_recipe(run: Run) -> dict:
     """Return the recipe as plain data, also that of another version; the entries that the page reads are validated."""
     recipe = run.read("recipe.json")
     with run.with_hint("recipe.json"):
@@ -250,7 +250,7 @@ def _leakage(run: Run, tables: dict[str, pd.DataFrame]) -> dict:
     }
 
 
-def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
+def published_rows(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
     """Return one row a published metric with ours; the accuracy of a complete run is compared."""
     rows, word = [], "not comparable" if demonstration else "shortened run" if recipe.get("shortened") else ""
     for split, published_metrics in recipe.get("published", {}).items():
@@ -274,7 +274,7 @@ def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
     return rows
 
 
-def _calibration(run: Run) -> Calibration | None:
+def calibration_of(run: Run) -> Calibration | None:
     """Return the calibration of the run; None without one or without its model."""
     exists = all(run.path(name).is_file() for name in ("calibration.json", "model.keras"))
     return run.calibration if exists else None
