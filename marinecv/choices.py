@@ -40,6 +40,7 @@ JIT_COMPILE = get_args(JitCompile)
 CacheDtype = Literal["float32", "float16"]
 CACHE_DTYPES = get_args(CacheDtype)
 LANGUAGES = ("en", "es")
+REPORT_FORMATS = ("latex", "xlsx", "card")
 TABLE_FORMATS = ("csv", "xlsx", "megadetector", "camtrapdp")
 DISTRIBUTED = ("mirrored", "data-parallel")
 WORK_FILES = {"search.json": "search", "curve.json": "curve", "reproduction.json": "reproduction"}

@@ -4,7 +4,9 @@ import html
 import re
 import shutil
 import subprocess
+from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.resources import files
 from itertools import product
 
 import numpy as np
@@ -28,31 +30,36 @@ NAMES += ("\u202egpj.exe", "long " * 40)
 EVIL = "<script>console.error('class')</script>"
 CLASSES = ("crab", "eel", EVIL)
 COUNTS = {"train": 24, "validation": 15, "test": 9}
+SCRIPT = (files("marinecv.report.templates") / "page.js").read_text(encoding="utf-8")
 FRACTIONS = (0.1, 0.5, 1.0)
 TOO_WIDE = "the interval is wider than four times"
 
 
-def make_run(folder, seed=0, demonstration=False, right=0.7):
-    """A finished run of 48 images of 48x64, one of them with a script for a name, and one unusable."""
+def make_run(folder, seed=0, demonstration=False, right=0.7, classes=CLASSES, counts=COUNTS, used=None):
+    """A finished run of 48 images of 48x64, one of them with a script for a name, and one unusable.
+
+    Images are of the first `used` classes, by default of all.
+    """
+    used = used or len(classes)
     rng = np.random.default_rng(seed)
     pictures = folder / "pictures"
     pictures.mkdir(parents=True)
     rows, probabilities = [], []
-    for split, count in COUNTS.items():
+    for split, count in counts.items():
         for number in range(count):
             name = f"{split}_{number}.jpg" if number else f"{split}_<img src=x onerror=alert(1)>.jpg"
             draw_image(("crab", "eel", "ray")[number % 3], seed=number).save(pictures / name)
-            rows.append([f"{split}/{name}", str(pictures / name), split, CLASSES[number % 3], "", 64, 48, 1.0, ""])
-            likely = number % 3 if rng.random() < right else rng.integers(3)
-            probabilities.append(rng.dirichlet(np.eye(3)[likely] * 6 + 0.5))
+            rows.append([f"{split}/{name}", str(pictures / name), split, classes[number % used], "", 64, 48, 1.0, ""])
+            likely = number % used if rng.random() < right else rng.integers(len(classes))
+            probabilities.append(rng.dirichlet(np.eye(len(classes))[likely] * 2 * len(classes) + 0.5))
     columns = ["image_id", "path", "split", "class_name", "group", "width", "height", "dominance", "problem"]
     good = pd.DataFrame(rows, columns=columns)
     bad = good.iloc[[0]].assign(image_id="train/none.jpg", class_name="", problem="no box")
     write_table(folder / "catalog.csv", pd.concat([good, bad]))
-    table = make_table(good["image_id"], good["split"], good["class_name"], np.array(probabilities), CLASSES)
+    table = make_table(good["image_id"], good["split"], good["class_name"], np.array(probabilities), classes)
     write_predictions(table, folder / "predictions.csv")
     write_json(folder / "metrics.json", {split: classification_metrics(t) for split, t in by_split(table).items()})
-    preprocessing = {"class_names": CLASSES, "image": asdict(ImageSpec()), "demonstration": demonstration}
+    preprocessing = {"class_names": classes, "image": asdict(ImageSpec()), "demonstration": demonstration}
     write_json(folder / "preprocessing.json", preprocessing | {"data_dirs": [str(pictures)]})
     write_json(folder / "environment.json", {"command": "run.py pretrain --seed 1", "python": "3.12", "cores": 2})
     timing = {"best_epoch": 11, "train_seconds": 61.25, "seconds_per_epoch": 5.1, "latency_ms_per_image": 3.0}
@@ -96,11 +103,26 @@ def make_needed(classes, refused=(), all_said=""):
     return pd.DataFrame(rows)
 
 
-def open_in_browser(page, tmp_path):
-    """The page's elements after its scripts would have run, and the complaints of the browser."""
+def installed_browser():
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
     if browser is None:
         pytest.skip("needs a browser: neither chromium nor chrome is installed")
+    return browser
+
+
+@contextmanager
+def started_browser():
+    """A browser of Playwright that shows pages and clicks."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=installed_browser(), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def open_in_browser(page, tmp_path):
+    """The page's elements after its script has run, and the complaints of the browser."""
+    browser = installed_browser()
     flags = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
     flags += "--disable-sync --no-first-run --enable-logging=stderr --v=0 --dump-dom"
     command = [browser, *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()]
@@ -108,23 +130,25 @@ def open_in_browser(page, tmp_path):
     return answer.stdout, [line for line in answer.stderr.splitlines() if "CONSOLE" in line]
 
 
-def assert_self_contained(html):
+def assert_self_contained(html, links=()):
+    """Nothing is loaded, and the only script is ours; `links` are the other files that it may lead to."""
     loads = re.findall(r"""(?:src|href)=["']([^"']*)|url\(["']?([^"')]*)""", html)
     loads = [attribute or address for attribute, address in loads]
     assert loads
-    assert not [load for load in loads if not load.startswith(("#", "data:"))]
-    assert "<script" not in html
+    assert not [load for load in loads if not load.startswith(("#", "data:")) and load not in links]
+    assert html.count("<script") == 1 and f"<script>{SCRIPT.rstrip()}" in html
 
 
 def assert_harmless(page, tmp_path):
-    """The page as written loads nothing, and a browser that opens it runs nothing and has nothing to complain of."""
+    """The page as written loads nothing, and a browser runs only its script and has nothing to complain of."""
     written = page.read_text(encoding="utf-8")
     assert_self_contained(written)
     assert "<img src=x" not in written and "<svg onload" not in written
     opened, complaints = open_in_browser(page, tmp_path)
     assert not complaints
     tags = [re.sub('"[^"]*"', "", tag) for tag in re.findall(r"<[a-z][^>]*>", opened)]
-    assert not [tag for tag in tags if tag.startswith("<script") or re.search(r"\son\w+\s*=", tag)]
+    assert [tag for tag in tags if tag.startswith("<script")] == ["<script>"]
+    assert not [tag for tag in tags if re.search(r"\son\w+\s*=", tag)]
     return opened
 
 

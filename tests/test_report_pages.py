@@ -5,18 +5,22 @@ import html
 import io
 import json
 import re
+from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_image
-from pages import EVIL, assert_self_contained, make_run, open_in_browser
+from pages import CLASSES, EVIL, assert_self_contained, make_run, open_in_browser
 
 from marinecv.evaluation.metrics import confusion, per_class_metrics
 from marinecv.evaluation.predictions import read_predictions
+from marinecv.evaluation.selective import threshold_table
 from marinecv.files.atomic import write_json
+from marinecv.language import language
 from marinecv.report.experiment_page import write_experiment_report
 from marinecv.report.html import by_split, flatten_settings, format_number, shared_command, thumbnail
+from marinecv.report.next_step import next_step
 from marinecv.report.run_page import write_run_report
 from marinecv.runs import Run
 from marinecv.schema import read_json
@@ -87,9 +91,12 @@ def test_the_matrix_on_a_page_has_the_counts_and_row_fractions_of_confusion(run_
 def test_the_bars_of_a_class_end_where_its_values_and_intervals_end(run_folder):
     rows = per_class_metrics(by_split(read_predictions(run_folder / "predictions.csv"))["test"])
     page = run_page(run_folder)
-    bars = re.findall(r'class="bar" style="--value:(.*?);--low:(.*?);--high:(.*?)"', page[page.index('id="classes"') :])
+    bars = re.findall(
+        r'class="bar" data-value=".*?" style="--value:(.*?);--low:(.*?);--high:(.*?)"',
+        page[page.index('id="classes"') :],
+    )
     names = [f"{name}{end}" for name in ("precision", "recall", "specificity") for end in ("", "_low", "_high")]
-    assert np.array(bars[-9:], float).reshape(3, 9) == pytest.approx(rows[names].to_numpy(float))
+    assert np.array(bars[:9], float).reshape(3, 9) == pytest.approx(rows[names].to_numpy(float))
 
 
 def test_run_page_is_self_contained_escapes_names_and_is_the_same_twice(run_folder):
@@ -109,6 +116,114 @@ def test_the_snippet_of_a_real_page_prints_a_class_name(finished_run, tmp_path, 
     with contextlib.redirect_stdout(printed):
         exec(html.unescape(snippet), {})
     assert printed.getvalue().strip() in Run(finished_run).class_names
+
+
+class Texts(HTMLParser):
+    """The texts of a page but for settings, code, drawings and what is no text; attributes that are read aloud too."""
+
+    SKIPPED = {"style", "script", "svg", "pre", "title", "h1"}
+
+    def __init__(self, page):
+        super().__init__()
+        self.texts, self.skipped = [], None
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.texts += [attributes[name] for name in ("title", "aria-label", "alt") if attributes.get(name)]
+        if not self.skipped and (tag in self.SKIPPED or "settings" in attributes.get("class", "")):
+            self.skipped = tag
+
+    def handle_endtag(self, tag):
+        self.skipped = None if tag == self.skipped else self.skipped
+
+    def handle_data(self, data):
+        if not self.skipped:
+            self.texts.append(data)
+
+
+def untranslated(page, data):
+    """What of the texts of a page in the pseudo language was not translated, without `data` and numbers."""
+    left = set()
+    for text in Texts(page).texts:
+        while (shorter := re.sub("⟦[^⟦⟧]*⟧", "", text)) != text:
+            text = shorter
+        for name in sorted(data, key=len, reverse=True):
+            text = text.replace(name, "")
+        left.add(re.sub(r"\bn=|\bF1\b|\be-\d", "", text).strip())
+    return {text for text in left if re.search(r"[^\W\d_]", text)}
+
+
+def data_of(run_folder):
+    catalog = pd.read_csv(run_folder / "catalog.csv", keep_default_na=False)
+    return {*catalog["image_id"], *catalog["problem"], *CLASSES} - {""}
+
+
+def test_every_text_of_a_run_page_can_be_translated(run_folder, finished_run):
+    for folder in (run_folder, finished_run):
+        with language("pseudo"):
+            page = run_page(folder)
+        assert not untranslated(page, data_of(folder) | set(Run(folder).class_names))
+        assert '<html lang="pseudo">' in page
+    assert untranslated("<p>⟦One⟧ Two</p>", ()) == {"Two"}
+
+
+def test_every_text_of_an_experiment_page_can_be_translated(study_folder):
+    with language("pseudo"):
+        page = study_page(study_folder)
+    assert not untranslated(page, {"four_conv", "NA", *CLASSES})
+
+
+def test_numbers_of_a_page_are_written_as_its_language_does(run_folder):
+    with language("es"):
+        page = run_page(run_folder)
+        assert format_number(0.5) == "0,500"
+    assert '<html lang="es">' in page and "0,500" in page
+
+
+def step(run_folder, accuracy=None, leakage=None, **values):
+    accuracy = accuracy or {"value": 0.9, "low": 0.85, "high": 0.94, "n": 200}
+    arguments = {"split": "test", "train_classes": None, "calibration": None, "pairs": []} | values
+    return next_step(Run(run_folder), accuracy, leakage=leakage, **arguments)
+
+
+def test_the_next_step_is_the_first_that_the_findings_call_for(run_folder):
+    rows = [("as split", "test", 200), ("no related image in train", "test", 150)]
+    related = pd.DataFrame(rows, columns=["subset", "split", "n"])
+    clean = related.assign(n=200)
+    folds = pd.concat([related, pd.DataFrame([("grouped folds", "all", 900)], columns=related.columns)])
+    assert "check for train-test leakage" in step(run_folder)
+    assert "folds=5, by groups of related images: 50 of 200 test images" in step(run_folder, leakage=related)
+    small = {"value": 0.9, "low": 0.7, "high": 0.95, "n": 20}
+    assert "label more test images" in step(run_folder, small, leakage=clean.assign(n=20))
+    few_groups = small | {"low": None, "high": None}
+    assert "label more test images" in step(run_folder, few_groups, leakage=folds)
+    classes = pd.DataFrame({"class_name": ["crab", "eel"], "support": [19, 20]})
+    assert "add train images of crab: fewer than 20" in step(run_folder, leakage=clean, train_classes=classes)
+    pairs = [{"true_class": "crab", "predicted_class": "eel"}]
+    assert "images of crab predicted as eel" in step(run_folder, leakage=clean, pairs=pairs)
+    assert "predict new images" in step(run_folder, leakage=folds)
+
+
+def test_the_next_step_of_a_demonstration_is_own_images(tmp_path):
+    folder = make_run(tmp_path / "run", demonstration=True)
+    assert "your own images" in step(folder)
+    assert "your own images" in run_page(folder)
+
+
+def test_a_threshold_splits_the_images_into_classified_and_reviewed():
+    table = threshold_table(np.array([0.3, 0.6, 0.6, 0.95]), np.array([False, True, False, True]))
+    assert table["threshold"].tolist() == pytest.approx(np.linspace(0, 1, 101))
+    assert table[["n", "reviewed"]].iloc[[0, 30, 31, 60, 61, 95, 96]].to_numpy().tolist() == [
+        [4, 0],
+        [4, 0],
+        [3, 1],
+        [3, 1],
+        [1, 3],
+        [1, 3],
+        [0, 4],
+    ]
+    assert table["accuracy"].iloc[[0, 60, 95]].tolist() == [0.5, 2 / 3, 1] and table["accuracy"].iloc[96:].isna().all()
 
 
 def test_a_demonstration_is_marked_on_the_page_and_in_every_figure(tmp_path):
@@ -152,8 +267,21 @@ def test_study_page_compares_its_runs(study_folder, tmp_path):
         and opened.count("<svg") == 1
         and opened.count('<table class="confusion">') == 2 * 3
     )
-    assert re.search(r'<tr class="best">\s*<td>four_conv', opened)
-    assert "<td>0.900 (0.510&nbsp;to&nbsp;0.950)</td>" in opened and "<td>0.900</td>" in opened
+    assert re.search(r'<tr class="best">\s*<th scope="row">four_conv', opened)
+    assert "--value:0.9;--low:0.51;--high:0.95" in opened and '<td data-value="0.9">0.900</td>' in opened
+    assert "test n" not in opened and "learning rate" in opened  # equal in all runs, and not
+
+
+def test_study_page_links_to_its_runs_and_shows_the_settings_that_differ(study_folder):
+    write_run_report(study_folder / "runs" / "1")
+    path = study_folder / "runs" / "2" / "recipe.json"
+    recipe = read_json(path)
+    write_json(path, recipe | {"training": recipe["training"] | {"learning_rate": 5e-4}})
+    page = study_page(study_folder)
+    assert_self_contained(page, links=("runs/1/report.html",))
+    assert page.count('<a href="runs/1/report.html">NA</a>') == page.count("<a href=") == 1
+    table = page[page.index("Settings that differ") : page.index("<h2>Training")]
+    assert re.findall("<td>(.*?)</td>", table)[1::2] == ["0.0001", "0.0001", "0.0005"] and table.count("<th scope") == 2
 
 
 def test_a_study_that_selects_on_test_says_so(study_folder):

@@ -59,7 +59,7 @@ def test_the_page_marks_the_best_and_holds_every_figure(search):
     html = page(search)
     assert "12 of at most 40 trials by tpe (optuna): 12 done." in html
     assert f"Best is trial {search.best.number} with validation accuracy {search.best.value:.3f}" in html
-    assert re.findall(r'<tr class="best">\s*<td class="number">(\d+)', html) == [str(search.best.number)]
+    assert re.findall(r'<tr class="best">\s*<td class="number"[^>]*>(\d+)', html) == [str(search.best.number)]
     assert html.count("<svg") == 2 and "With 12 trials the importance is uncertain" in html
     bars = re.findall('class="bar" style="--value:(.*?);', html)
     assert [float(value) for value in bars] == importance(search)["importance"].tolist()

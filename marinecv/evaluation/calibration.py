@@ -13,6 +13,7 @@ from marinecv.evaluation.estimates import mean_estimate
 from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.intervals import wilson
 from marinecv.evaluation.predictions import predicted_indices, probabilities_and_labels
+from marinecv.language import tr
 from marinecv.run_records import Calibration
 
 BINS = 15
@@ -22,6 +23,10 @@ MIN_HELD_OUT_IMAGES = 10
 METHOD = (
     "softmax(log p / T); T has the least log loss on the calibration images, a part of validation, where the network's "
     "own probabilities count as one image more; 1 where the log loss cross-validated over them does not fall"
+)
+TOO_FEW = (
+    "Too few validation images are held out ({n}, expected {least} at least) to measure calibration, so probabilities "
+    "stay as the network gives them"
 )
 FOLDS = 5
 _EPSILON = np.finfo(np.float64).eps
@@ -96,7 +101,7 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
     equal width and include their upper end. With few images the ECE of perfect probabilities is above 0: see
     `error_of_perfect_calibration`. Source: Naeini et al. (2015), https://doi.org/10.1609/aaai.v29i1.9602.
     """
-    gaps = np.bincount(_bins(confidence, bins), weights=right - confidence, minlength=bins)
+    gaps = np.bincount(bin_indices(confidence, bins), weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))
 
 
@@ -106,6 +111,11 @@ def error_of_perfect_calibration(confidence: np.ndarray, seed: int = 0) -> float
     return float(np.mean([calibration_error(confidence, right) for right in drawn]))
 
 
+def bin_indices(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """Return the bin of each confidence (n,), from 0; bins have equal width and include their upper end."""
+    return np.clip(np.ceil(np.asarray(confidence) * bins).astype(int) - 1, 0, bins - 1)
+
+
 def reliability_table(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> pd.DataFrame:
     """Return confidence and accuracy bin by bin; arguments as of `calibration_error`.
 
@@ -113,7 +123,7 @@ def reliability_table(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
     interval `low`, `high`, which assumes independent images.
     """
     rows = []
-    bin_numbers = _bins(confidence, bins)
+    bin_numbers = bin_indices(confidence, bins)
     for bin_number in np.unique(bin_numbers):
         inside = bin_numbers == bin_number
         k, n = int(right[inside].sum()), int(inside.sum())
@@ -132,10 +142,7 @@ def evaluate_temperature(
     """
     counts = {"n_chosen": len(fit_table), "n_calibration": len(check_table)}
     if len(check_table) < MIN_HELD_OUT_IMAGES:
-        reason = (
-            f"Too few validation images are held out ({len(check_table)}, expected {MIN_HELD_OUT_IMAGES} at least) to "
-            "measure calibration, so probabilities stay as the network gives them"
-        )
+        reason = TOO_FEW.format(n=len(check_table), least=MIN_HELD_OUT_IMAGES)
         none = dict.fromkeys(("cross_validated", "accuracy", "ece", "log_loss", "reliability"))
         return {"method": METHOD, "temperature": 1.0, "reason": reason, **counts, **none}
     probabilities, true = probabilities_and_labels(fit_table)
@@ -162,15 +169,22 @@ def evaluate_temperature(
 
 def temperature_sentence(calibration: Calibration) -> str:
     """Return a sentence that says whether the temperature is used."""
+    if calibration.reason:
+        return tr(f"{TOO_FEW}.", n=calibration.n_calibration, least=MIN_HELD_OUT_IMAGES)
     losses = calibration.cross_validated
     if losses.after < losses.before:
-        return (
-            f"Temperature scaling, fitted on {calibration.n_chosen} calibration images, lowers cross-validated log "
-            f"loss from {losses.before:.3f} to {losses.after:.3f}."
+        return tr(
+            "Temperature scaling, fitted on {n} calibration images, lowers cross-validated log loss from {before:.3f} "
+            "to {after:.3f}.",
+            n=calibration.n_chosen,
+            before=losses.before,
+            after=losses.after,
         )
-    return (
+    return tr(
         "Temperature scaling does not lower log loss on the calibration images; probabilities are left as they are "
-        f"(ECE {calibration.ece.before:.3f}, n={calibration.n_calibration})."
+        "(ECE {ece:.3f}, n={n}).",
+        ece=calibration.ece.before,
+        n=calibration.n_calibration,
     )
 
 
@@ -180,7 +194,3 @@ def _losses(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 def _clipped(probabilities: np.ndarray) -> np.ndarray:
     return np.asarray(probabilities, np.float64).clip(_EPSILON, 1.0)
-
-
-def _bins(confidence: np.ndarray, bins: int) -> np.ndarray:
-    return np.clip(np.ceil(np.asarray(confidence) * bins).astype(int) - 1, 0, bins - 1)

@@ -5,6 +5,7 @@ from scipy.stats import t
 
 from marinecv.evaluation.estimates import FEW_GROUPS, MIN_GROUPS
 from marinecv.evaluation.intervals import LEVEL
+from marinecv.language import tr
 
 CAMERAS = "cameras.csv"  # of an experiment: a `camera_table`, and the recipe
 PRIOR_IMAGES = 4  # images of average accuracy added to each camera, so that chance on few images does not widen
@@ -44,10 +45,15 @@ def camera_metrics(table: pd.DataFrame) -> dict:
 def camera_sentence(table: pd.DataFrame) -> str:
     """Return a sentence on `camera_metrics`."""
     m = camera_metrics(table)
-    interval, expected = "", f"from fewer than {MIN_GROUPS} cameras: no interval"
+    average = tr("On {n} cameras that training never saw: {value:.2f} on average", n=m["cameras"], value=m["value"])
+    expected = tr("from fewer than {n} cameras: no interval", n=MIN_GROUPS)
     if m["low"] is not None:
-        few = ", of few cameras" if m["cameras"] < FEW_GROUPS else ""
-        interval = f" (95% CI {m['low']:.2f} to {m['high']:.2f}{few})"
-        expected = f"the next camera is expected between {m['next_low']:.2f} and {m['next_high']:.2f}"
-    average = f"On {m['cameras']} cameras that training never saw: {m['value']:.2f} on average{interval}"
-    return f"{average}, {m['pooled']:.2f} over all {m['n']:,} images; {expected}."
+        text = (
+            "95% CI {low:.2f} to {high:.2f}, of few cameras"
+            if m["cameras"] < FEW_GROUPS
+            else "95% CI {low:.2f} to {high:.2f}"
+        )
+        average += f" ({tr(text, low=m['low'], high=m['high'])})"
+        text = "the next camera is expected between {low:.2f} and {high:.2f}"
+        expected = tr(text, low=m["next_low"], high=m["next_high"])
+    return f"{average}, {tr('{value:.2f} over all {n:,} images', value=m['pooled'], n=m['n'])}; {expected}."

@@ -7,6 +7,7 @@ from marinecv.evaluation import intervals
 from marinecv.evaluation.estimates import MIN_GROUPS
 from marinecv.evaluation.groups import Groups, counts_by_group, group_numbers
 from marinecv.evaluation.predictions import as_predictions
+from marinecv.language import tr
 
 
 def compare_runs(
@@ -87,13 +88,16 @@ def difference_bounds(gaps: pd.Series, group_ids: np.ndarray | None, seed: int) 
 
 def _sentence(result: dict) -> str:
     lead, n, smallest = result["only_a"] - result["only_b"], result["n"], result["smallest_difference"]
-    apart = f"a difference of {abs(lead)} of {n} images"
-    better = "the first is better" if lead > 0 else "the second is better"
-    verdict = better if result["distinguishable"] else "not distinguishable"
-    over = f" in {result['groups']} groups" if "groups" in result else ""
+    apart = tr("a difference of {count} of {n} images", count=abs(lead), n=n)
+    better = tr("the first is better") if lead > 0 else tr("the second is better")
+    verdict = better if result["distinguishable"] else tr("not distinguishable")
     if np.isnan(result["low"]):
-        return f"{apart}; {verdict} (all {n} images come from {result['groups']} groups of related images: no interval)"
-    shown = f"on these images{over} a difference under {smallest:.3f} is not significant"
+        text = "all {n} images come from {groups} groups of related images: no interval"
+        return f"{apart}; {verdict} ({tr(text, n=n, groups=result['groups'])})"
+    text = "on these images a difference under {smallest:.3f} is not significant"
     if smallest > 1:
-        shown = f"{n} images cannot show any difference"
-    return f"{apart}; {verdict} (McNemar p={result['p']:.2g}; {shown})"
+        text = "{n} images cannot show any difference"
+    elif "groups" in result:
+        text = "on these images in {groups} groups a difference under {smallest:.3f} is not significant"
+    shown = tr(text, n=n, groups=result.get("groups"), smallest=smallest)
+    return f"{apart}; {verdict} ({tr('McNemar p={p:.2g}', p=result['p'])}; {shown})"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from marinecv.evaluation import intervals
+from marinecv.language import local_number, tr
 
 BOOTSTRAP = f"bootstrap over images, {intervals.RESAMPLES} resamples"
 FEW_GROUPS = 20
@@ -69,9 +70,13 @@ def has_interval(figure: Mapping) -> bool:
 def interval_text(figure: Mapping, form: str = ".3f") -> str:
     """Return the interval of a metric, or why there is none: "95% CI 0.781 to 0.930"."""
     if has_interval(figure):
-        return f"95% CI {figure['low']:{form}} to {figure['high']:{form}}"
-    few = f"from fewer than {MIN_GROUPS} groups of related images"
-    return f"{few_groups_note(figure) if figure.get('method') else few}: no interval"
+        low, high = (local_number(f"{figure[bound]:{form}}") for bound in ("low", "high"))
+        return tr("95% CI {low} to {high}", low=low, high=high)
+    if not figure.get("method"):
+        return tr("from fewer than {n} groups of related images: no interval", n=MIN_GROUPS)
+    if figure["groups"] == 1:
+        return tr("from 1 group of related images: no interval")
+    return tr("from {n} groups of related images: no interval", n=figure["groups"])
 
 
 def few_groups_note(figure: Mapping) -> str:

@@ -9,6 +9,7 @@ from marinecv.evaluation.cameras import camera_table
 from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import read_predictions
+from marinecv.language import tr
 from marinecv.runs import Run
 
 
@@ -29,7 +30,8 @@ def fold_metrics(runs: Iterable[Run]) -> dict[str, dict]:
 def fold_words(runs: Iterable[Run]) -> str:
     """Return what the score of folds is called: cross-validated, and whether by groups."""
     splits = [run.read("recipe.json").get("data", {}).get("split_by") for run in runs if run.fold]
-    return "cross-validated by groups of related images" if all(map(is_grouped, splits)) else "cross-validated"
+    is_by_groups = all(map(is_grouped, splits))
+    return tr("cross-validated by groups of related images") if is_by_groups else tr("cross-validated")
 
 
 def fold_predictions(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:

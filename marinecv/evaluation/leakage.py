@@ -14,6 +14,7 @@ from marinecv.evaluation.estimates import few_groups_note, has_interval, interva
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import as_predictions, make_table
 from marinecv.files.csv_tables import check_columns, parse_numbers, read_table
+from marinecv.language import tr
 
 FIGURES = ("accuracy", "balanced_accuracy")
 WITHOUT, GROUPED = "no related image in train", "grouped folds"
@@ -67,23 +68,32 @@ def leakage_sentences(
         whole, alone = rows.loc[AS_SPLIT, split], rows.loc[WITHOUT, split]
         num_related = int(whole["n"] - alone["n"])
         related += num_related
-        images = f"the {whole['n']} {split} images"
-        sentence = f"No train-test leakage found: none of {images} has a {kinds} in {train}."
-        if num_related:
-            others = f"{_figure(alone)} on the other {alone['n']}" if alone["n"] else "no other image is left"
-            sentence = f"Train-test leakage: {num_related} of {images} have a {kinds} in {train}. "
-            sentence += f"Accuracy: {whole['value']:.3f} on all; {others}."
-        sentences.append(sentence)
+        words = {"n": whole["n"], "split": tr(split), "kinds": tr(kinds), "train": tr(train)}
+        if not num_related:
+            sentence = "No train-test leakage found: none of the {n} {split} images has a {kinds} in {train}."
+            sentences.append(tr(sentence, **words))
+            continue
+        others = tr("no other image is left")
+        if alone["n"]:
+            others = tr("{accuracy} on the other {n}", accuracy=_figure(alone), n=alone["n"])
+        sentence = (
+            "Train-test leakage: {related} of the {n} {split} images have a {kinds} in {train}. Accuracy: "
+            "{value:.3f} on all; {others}."
+        )
+        sentences.append(tr(sentence, related=num_related, value=whole["value"], others=others, **words))
     if (GROUPED, "all") in rows.index:
-        sentences.append(f"Cross-validated by groups of related images: {_figure(rows.loc[GROUPED, 'all'])}.")
+        accuracy = _figure(rows.loc[GROUPED, "all"])
+        sentences.append(tr("Cross-validated by groups of related images: {accuracy}.", accuracy=accuracy))
     elif related and retrain:
-        sentences.append("For a score without leakage, evaluate with folds=5, by groups of related images.")
+        sentences.append(tr("For a score without leakage, evaluate with folds=5, by groups of related images."))
     return sentences
 
 
 def _figure(row: pd.Series) -> str:
-    few = ", few groups" if has_interval(row) and few_groups_note(row) else ""
-    return f"{row['value']:.3f} ({interval_text(row)}, n={row['n']}{few})"
+    few = f", {tr('few groups')}" if has_interval(row) and few_groups_note(row) else ""
+    return tr(
+        "{value:.3f} ({interval}, n={n}{few})", value=row["value"], interval=interval_text(row), n=row["n"], few=few
+    )
 
 
 def leakage_index(votes: pd.DataFrame) -> dict:

@@ -9,6 +9,7 @@ from scipy.stats import t
 
 from marinecv.evaluation.intervals import LEVEL
 from marinecv.evaluation.seeds import MIN_SEEDS
+from marinecv.language import local_number, tr
 
 ROUNDING_VARIANCE = 1 / 12  # of a number rounded to a whole one: seeds that are equal may differ by as much
 
@@ -57,19 +58,30 @@ def compare_with_published(
     on the same images or as many others: *consistent* within the `next_seed_interval`, or ours is *below* it or has
     *exceeded* it.
     """
-    counts, few = attainable(published, published_n or 1), "one seed" if len(ours) == 1 else f"{len(ours)} seeds"
+    counts, few = attainable(published, published_n or 1), tr("{n} seeds", n=len(ours))
+    few = tr("one seed") if len(ours) == 1 else few
     if not len(ours):
-        return {"verdict": "not run here", "sentence": f"{published} published; not run here."}
+        return {
+            "verdict": "not run here",
+            "sentence": tr("{published} published; not run here.", published=local_number(published)),
+        }
     if published_n != n:
-        theirs = "an unstated number of" if published_n is None else published_n
-        word, why = "not comparable", f"not comparable, theirs is of {theirs} images, ours of {n}"
+        theirs = tr("an unstated number of") if published_n is None else published_n
+        word, why = (
+            "not comparable",
+            tr("not comparable, theirs is of {theirs} images, ours of {n}", theirs=theirs, n=n),
+        )
     elif not counts:
-        word, why = "not attainable", f"no k/{n} gives {published}, rounded or truncated"
+        text = "no k/{n} gives {published}, rounded or truncated"
+        word, why = "not attainable", tr(text, n=n, published=local_number(published))
     elif len(ours) < MIN_SEEDS:
-        word, why = "too few seeds", f"{few} cannot tell; train {MIN_SEEDS} or more"
+        word, why = "too few seeds", tr("{few} cannot tell; train {least} or more", few=few, least=MIN_SEEDS)
     else:
         low, high = next_seed_interval([round(value * n) for value in ours], n, same_images)
         word = "below" if counts[0] > high else "exceeded" if counts[-1] < low else "consistent"
-        images = "the same images" if same_images else "other images"
-        why = f"{word}; 95% of our next seeds have {low / n:.3f} to {high / n:.3f} (n={n}, {images}, {few})"
-    return {"verdict": word, "sentence": f"{np.mean(ours):.4f} here, {published} published: {why}."}
+        images = tr("the same images") if same_images else tr("other images")
+        text = "{word}; 95% of our next seeds have {low:.3f} to {high:.3f} (n={n}, {images}, {few})"
+        why = tr(text, word=tr(word), low=low / n, high=high / n, n=n, images=images, few=few)
+    sentence = "{ours:.4f} here, {published} published: {why}."
+    sentence = tr(sentence, ours=float(np.mean(ours)), published=local_number(published), why=why)
+    return {"verdict": word, "sentence": sentence}

@@ -55,6 +55,20 @@ def selective_accuracy_curve(doubt: np.ndarray, right: np.ndarray) -> pd.DataFra
     return pd.DataFrame(rows, columns=["fraction", "reviewed", "n", "accuracy", "low", "high"])
 
 
+def threshold_table(confidence: np.ndarray, right: np.ndarray) -> pd.DataFrame:
+    """Return what is classified at each threshold of the confidence (n,), from 0 to 1 in steps of 0.01.
+
+    Columns: `threshold`, `n` (images with at least that confidence), `reviewed` (the others), and of the `n` images
+    `accuracy, low, high` (95%, Wilson's, which assumes independent images); NaN where there is none.
+    """
+    rows = []
+    for threshold in np.arange(101) / 100:
+        kept = np.asarray(right)[np.asarray(confidence) >= threshold]
+        k, n = int(kept.sum()), len(kept)
+        rows.append([threshold, n, len(right) - n, *((k / n, *wilson(k, n)) if n else [np.nan] * 3)])
+    return pd.DataFrame(rows, columns=["threshold", "n", "reviewed", "accuracy", "low", "high"])
+
+
 def evaluate_review(chosen: Arrays, evaluation: Arrays, numbers: np.ndarray | None = None) -> dict:
     """Choose the probability below which an image is to be checked, and measure the accuracy of the others.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from marinecv.language import tr
 from marinecv.runs import Run
 
 # A line of log.txt that `Run.note` wrote, unless it is about images from elsewhere.
@@ -25,14 +26,19 @@ def count_test_evaluations(run: Run) -> dict:
     same = {each.folder.resolve(): each.path("log.txt") for each in (run, *others)}
     logs = [log.read_text(encoding="utf-8", errors="replace") for log in same.values() if log.is_file()]
     counts = [count for log in logs if (count := len(_EVALUATION.findall(log)))]
-    which = f" of this split (hash {split[:8]})" if split else ""
-    sentence = f"The test images{which} were not evaluated yet."
+    images = tr("The test images")
+    if split:
+        images = tr("The test images of this split (hash {hash})", hash=split[:8])
+    sentence = tr("{images} were not evaluated yet.", images=images)
     if counts:
-        times = "once" if sum(counts) == 1 else f"{sum(counts)} times"
+        looks, runs = sum(counts), len(counts)
+        times = tr("once") if looks == 1 else tr("{n} times", n=looks)
+        runs = tr("1 run") if runs == 1 else tr("{n} runs", n=runs)
         sentence = (
-            f"The test images{which} were evaluated {times}, by {len(counts)} run{'s' * (len(counts) > 1)} in this "
-            "folder; each evaluation makes it easier to select on test, and the test score less certain."
+            "{images} were evaluated {times}, by {runs} in this folder; each evaluation makes it easier to select on "
+            "test, and the test score less certain."
         )
+        sentence = tr(sentence, images=images, times=times, runs=runs)
     return {"looks": sum(counts), "runs": len(counts), "split_sha256": split, "sentence": sentence}
 
 

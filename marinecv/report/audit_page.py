@@ -6,12 +6,13 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.audit import findings as audit_findings
-from marinecv.audit.findings import Finding, cases_table, findings_table, singular_or_plural, with_count
+from marinecv.audit.findings import Finding, cases_table, findings_table
 from marinecv.audit.run_audit import is_split
 from marinecv.audit.tables import UNSURE_BELOW, splits_of
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.evaluation.estimates import interval_text
 from marinecv.files.csv_tables import write_table
+from marinecv.language import tr
 from marinecv.report import audit_figures
 from marinecv.report.audit_figures import class_colors, draw_boxes
 from marinecv.report.figures import save_png
@@ -48,30 +49,28 @@ def write_audit_report(
     for table_name, table in files.items():
         write_table(folder / f"{table_name}.csv", table)
     sizes, noise = tables["distinct_sizes"], tables.get("noise_estimate")
-    splits = {split: split or NO_SPLIT for split in splits_of(catalog)}
+    splits = {split: tr(split or NO_SPLIT) for split in splits_of(catalog)}
     return write_page(
         folder / "report.html",
         "audit.html",
-        title=f"Audit of {name}",
+        title=tr("Audit of {name}", name=name),
         demonstration=demonstration,
         summary=audit_summary(tables, len(catalog)),
         findings=finding_items(findings, catalog, boxes),
         verdict=findings_summary(findings),
         reviewed=reviewed,
         leak=_records(leak and leak["scores"].query("metric == 'accuracy'")),
-        difference=f"Difference on the same {leak['n']:,} images: {leak['difference']:.3f} ({interval_text(leak)})."
-        if leak and leak["n"]
-        else "",
+        difference=_difference(leak) if leak and leak["n"] else "",
         published=is_split(catalog),
         samples=_samples(folder, catalog, boxes, seed, "class_dominance" in tables, demonstration),
         sample_px=audit_figures.SAMPLE_PX,
         counts=_records(tables["class_counts"]),
-        counts_columns={"class_name": "class", **splits, "total": "total", "fraction": "fraction"},
+        counts_columns={"class_name": tr("class"), **splits, "total": tr("total"), "fraction": tr("fraction")},
         shares=_records(tables.get("class_dominance")),
         changes=_records(tables.get("class_changes")),
-        changes_columns={"rule": "rule", **splits, "total": "changed", "n": "of"},
+        changes_columns={"rule": tr("rule"), **splits, "total": tr("changed"), "n": tr("of")},
         unsure_below=UNSURE_BELOW,
-        size_rows=_records(tables["size_table"].replace({"split": {"": NO_SPLIT}})),
+        size_rows=_records(tables["size_table"].replace({"split": {"": tr(NO_SPLIT)}})),
         sizes=_records(sizes.head(MAX_SIZES)),
         more_sizes=max(0, len(sizes) - MAX_SIZES),
         intensity=_records(tables.get("intensity_summary")),
@@ -89,32 +88,37 @@ def audit_summary(tables: dict[str, pd.DataFrame], total: int) -> str:
     """Summarize a data set in a few sentences: images, classes, sizes, labels and pixels."""
     classes = tables["class_counts"].query("class_name != 'total'")
     unusable = len(tables["problems"])
-    usable_count = f"{unusable:,} cannot" if unusable else "all can"
-    sentences = [f"{total:,} images, {len(classes)} classes; {usable_count} be used."]
+    text = "{n:,} images, {classes} classes; all can be used."
+    if unusable:
+        text = "{n:,} images, {classes} classes; {unusable:,} cannot be used."
+    sentences = [tr(text, n=total, classes=len(classes), unusable=unusable)]
     if len(classes) > 1:
         most, least = classes.iloc[0], classes.iloc[-1]
-        sentences.append(
-            f"The largest class, {most['class_name']}, has {most['total']:,} usable images, {most['fraction']:.0%} of "
-            f"all and {most['total'] / least['total']:.1f} times as many as the smallest, {least['class_name']}, with "
-            f"{least['total']:,}; the mean is {classes['total'].mean():.1f}."
-            if most["total"] > least["total"]
-            else f"Every class has {most['total']:,} usable images."
-        )
+        text = "Every class has {most:,} usable images."
+        if most["total"] > least["total"]:
+            text = (
+                "The largest class, {largest}, has {most:,} usable images, {fraction:.0%} of all and {times:.1f} times "
+                "as many as the smallest, {smallest}, with {least:,}; the mean is {mean:.1f}."
+            )
+        values = {"largest": most["class_name"], "most": most["total"], "fraction": most["fraction"]}
+        values |= {"smallest": least["class_name"], "least": least["total"], "mean": classes["total"].mean()}
+        sentences.append(tr(text, times=most["total"] / max(1, least["total"]), **values))
     sides = tables["size_table"].query("split == 'all'").set_index("side")
     if sides["n"].any():
         mean, median = ("x".join(sides.loc[["width", "height"], of].map("{:.0f}".format)) for of in ("mean", "median"))
-        sentences.append(f"The mean image size is {mean} pixels, the median {median}.")
+        sentences.append(tr("The mean image size is {mean} pixels, the median {median}.", mean=mean, median=median))
     if "gray_scale" in tables:
-        white = tables["gray_scale"]["white"].iloc[0]
-        sentences.append(f"Images of more than 8 bits a gray pixel are all scaled by one rule: {white:,} is white.")
+        text = "Images of more than 8 bits a gray pixel are all scaled by one rule: {white:,} is white."
+        sentences.append(tr(text, white=tables["gray_scale"]["white"].iloc[0]))
     if "class_dominance" in tables:
         unsure = tables["class_dominance"].query("class_name == 'all'")["unsure"].iloc[0]
-        sentences.append(f"{unsure} labels have a dominance below {UNSURE_BELOW:.0%}.")
+        sentences.append(tr("{n} labels have a dominance below {limit:.0%}.", n=unsure, limit=UNSURE_BELOW))
     if "noise_estimate" in tables:
         gray = tables["intensity_summary"].set_index("channel").loc["gray"]
-        mean, dark = gray[["mean", "lower_fraction"]]
-        sentences.append(f"The mean gray level is {mean:.0f}; {dark:.0%} of the pixels are below 128.")
-        sentences.append(f"Median noise is {tables['noise_estimate']['sigma'].median():.1f} gray levels.")
+        text = "The mean gray level is {mean:.0f}; {dark:.0%} of the pixels are below 128."
+        sentences.append(tr(text, mean=gray["mean"], dark=gray["lower_fraction"]))
+        noise = tables["noise_estimate"]["sigma"].median()
+        sentences.append(tr("Median noise is {noise:.1f} gray levels.", noise=noise))
     return " ".join(sentences)
 
 
@@ -123,9 +127,15 @@ def findings_summary(findings: Sequence[Finding]) -> str:
     serious = sum(finding.serious for finding in findings)
     minor = len(findings) - serious
     if not findings:
-        return "No findings."
-    parts = [f"{with_count(serious, 'finding')} {singular_or_plural(serious, 'is', 'are')} serious"] if serious else []
-    return f"{', '.join([*parts, *([f'{minor:,} worth a look'] if minor else [])])}."
+        return tr("No findings.")
+    parts = [tr("1 finding is serious") if serious == 1 else tr("{n:,} findings are serious", n=serious)]
+    parts = (parts if serious else []) + ([tr("{n:,} worth a look", n=minor)] if minor else [])
+    return f"{', '.join(parts)}."
+
+
+def _difference(leak: dict) -> str:
+    text = "Difference on the same {n:,} images: {difference:.3f} ({interval})."
+    return tr(text, n=leak["n"], difference=leak["difference"], interval=interval_text(leak))
 
 
 def finding_items(findings: Sequence[Finding], catalog: pd.DataFrame, boxes: pd.DataFrame) -> list[dict]:
@@ -136,7 +146,8 @@ def finding_items(findings: Sequence[Finding], catalog: pd.DataFrame, boxes: pd.
 
     def picture(image_id, with_boxes):
         row = rows.loc[image_id]
-        label = f"{row['split'] or NO_SPLIT}: {row['class_name']}" if row["class_name"] else row["split"]
+        split = tr(row["split"] or NO_SPLIT)
+        label = tr("{split}: {name}", split=split, name=row["class_name"]) if row["class_name"] else split
         src = thumbnail(row["path"])
         if src and with_boxes:
             src = jpeg_data_url(draw_boxes(row["path"], good[good["image_id"] == image_id], colors))
@@ -149,8 +160,8 @@ def finding_items(findings: Sequence[Finding], catalog: pd.DataFrame, boxes: pd.
         for case in distinct.head(MAX_CASES).itertuples():
             pictures = [picture(image, with_boxes) for image in (case.image_id, case.other) if image]
             cases.append({"pictures": pictures, "note": case.note})
-        texts = {key: getattr(finding, key) for key in ("name", "serious", "what", "why", "todo")}
-        items.append({**texts, "cases": cases, "more": len(distinct) - len(cases)})
+        texts = {key: tr(getattr(finding, key)) for key in ("name", "why", "todo")} | {"what": finding.what}
+        items.append({**texts, "serious": finding.serious, "cases": cases, "more": len(distinct) - len(cases)})
     return items
 
 
@@ -161,12 +172,12 @@ def _figures(folder: Path, catalog: pd.DataFrame, tables: dict[str, pd.DataFrame
         drawn["counts_figure"] = audit_figures.count_figure(tables["class_counts"], demonstration)
         drawn["intensity_figure"] = audit_figures.intensity_figure(tables["intensity_histogram"], demonstration)
         noise = tables["noise_estimate"]["sigma"]
-        drawn["noise_figure"] = audit_figures.histogram_figure(noise, "noise (gray levels)", demonstration)
+        drawn["noise_figure"] = audit_figures.histogram_figure(noise, tr("noise (gray levels)"), demonstration)
     if not tables["distinct_sizes"].empty:
         drawn["sizes_figure"] = audit_figures.size_figure(tables["distinct_sizes"], demonstration)
     if "class_dominance" in tables:
         dominance = usable(catalog)["dominance"]
-        drawn["shares_figure"] = audit_figures.histogram_figure(dominance, "dominance of the label", demonstration)
+        drawn["shares_figure"] = audit_figures.histogram_figure(dominance, tr("dominance of the label"), demonstration)
     return {
         name: figure and save_and_embed(figure, folder / f"{name.removesuffix('_figure')}.png")
         for name, figure in drawn.items()

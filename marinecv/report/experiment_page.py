@@ -1,6 +1,7 @@
 """Page of an experiment: its runs side by side."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -14,9 +15,13 @@ from marinecv.evaluation.metrics import confusion
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.experiments import CHOSEN_ON_TEST, Experiment
 from marinecv.files.csv_tables import check_columns
+from marinecv.language import tr
 from marinecv.report.figures import comparison_curves
-from marinecv.report.html import by_split, save_and_embed, write_page
+from marinecv.report.html import by_split, flatten_settings, save_and_embed, write_page
 from marinecv.runs import Run
+
+NO_SETTINGS = ("name", "title", "published", "base_hash", "claim", "assumptions")
+"""Entries of a recipe that describe it."""
 
 
 def write_experiment_report(experiment_folder: str | Path) -> Path:
@@ -30,7 +35,8 @@ def write_experiment_report(experiment_folder: str | Path) -> Path:
         if not run.is_autoencoder
     }
     histories = {name: _history(run) for name, run in runs.items() if run.path("history.csv").is_file()}
-    rows, drawn = _with_intervals(table), None
+    settings = _settings(runs)
+    accuracies, drawn = [s for s in SCORED_SPLITS[::-1] if set(_accuracy_columns(s)) <= set(table)], None
     if histories:
         drawn = save_and_embed(
             comparison_curves(histories, demonstration), experiment.folder / "figures" / "curves.png"
@@ -41,9 +47,13 @@ def write_experiment_report(experiment_folder: str | Path) -> Path:
         title=experiment.title,
         demonstration=demonstration,
         summary=_summary(table, runs, predictions, experiment.select_on),
-        flattered=CHOSEN_ON_TEST if experiment.select_on == "test" else "",
-        rows=rows.to_dict("records"),
-        columns={column: column.replace("_", " ") for column in rows if column != "best"},
+        flattered=tr(CHOSEN_ON_TEST) if experiment.select_on == "test" else "",
+        rows=table.to_dict("records"),
+        links={name: _link(experiment, name) for name in table["name"]},
+        accuracies=accuracies,
+        columns=_differing(table, accuracies),
+        settings=settings.to_dict("records"),
+        settings_columns={"run": tr("run")} | {column: column for column in settings if column != "run"},
         curves=drawn,
         matrices={
             split: {name: confusion(tables[split]) for name, tables in predictions.items() if split in tables}
@@ -52,16 +62,29 @@ def write_experiment_report(experiment_folder: str | Path) -> Path:
     )
 
 
-def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of an experiment with each accuracy and its 95% interval in one column."""
-    for split in SCORED_SPLITS:
-        names = [f"{split}_{part}" for part in ("accuracy", "low", "high")]
-        if set(names) <= set(table):
-            texts = [f"{value:.3f} ({low:.3f}\u00a0to\u00a0{high:.3f})" for value, low, high in table[names].to_numpy()]
-            texts = [text.removesuffix(" (nan\u00a0to\u00a0nan)").replace("nan", "") for text in texts]
-            table = table.assign(**{names[0]: texts}).drop(columns=names[1:])
-            table = table.rename(columns={names[0]: f"{split} accuracy (95% CI)"})
-    return table
+def _link(experiment: Experiment, name: str) -> str:
+    """Return the address of a run's page from that of the experiment; empty where it has none."""
+    has_page = (experiment.cell_folder(name) / "report.html").is_file()
+    return quote(f"{Path(experiment.cells[name]).as_posix()}/report.html") if has_page else ""
+
+
+def _accuracy_columns(split: str) -> list[str]:
+    return [f"{split}_{part}" for part in ("accuracy", "low", "high")]
+
+
+def _differing(table: pd.DataFrame, drawn: list[str]) -> dict[str, str]:
+    """Return the columns in which runs differ, and their headings, but for the accuracies of the splits `drawn`."""
+    table = table.drop(columns=["name", "best", *(column for split in drawn for column in _accuracy_columns(split))])
+    kept = [column for column in table if len(table) == 1 or table[column].nunique(dropna=False) > 1]
+    return {column: tr(column.replace("_", " ")) for column in kept}
+
+
+def _settings(runs: dict[str, Run]) -> pd.DataFrame:
+    """Return the settings in which the recipes of the runs differ, one row a run; empty where none does."""
+    recipes = ({**run.read("recipe.json"), **dict.fromkeys(NO_SETTINGS)} for run in runs.values())
+    table = pd.DataFrame([dict(flatten_settings(recipe)) for recipe in recipes]).fillna("")
+    table = table.loc[:, table.nunique() > 1]
+    return table.assign(run=list(runs)) if len(table.columns) else pd.DataFrame()
 
 
 def _history(run: Run) -> pd.DataFrame:
@@ -76,39 +99,51 @@ def _summary(table: pd.DataFrame, runs: dict[str, Run], predictions: dict[str, d
     """Return the cross-validated accuracy of folds; else the best run on a split and its comparison with the next."""
     if folds := fold_metrics(runs.values()):
         parts = [
-            f"{name}, {fold_words(runs.values())}: {metrics['accuracy']['value']:.1%} of {metrics['accuracy']['n']} "
-            f"images ({interval_text(metrics['accuracy'], '.1%')}{_method(metrics['accuracy'])})"
+            tr(
+                "{name}, {folds}: {value:.1%} of {n} images ({interval}{method})",
+                name=name,
+                folds=fold_words(runs.values()),
+                value=metrics["accuracy"]["value"],
+                n=metrics["accuracy"]["n"],
+                interval=interval_text(metrics["accuracy"], ".1%"),
+                method=_method(metrics["accuracy"]),
+            )
             for name, metrics in folds.items()
         ]
-        return "; ".join(parts) + (
-            ". Each image counts once, predicted by a model that was not trained on it. The best epoch is chosen on "
-            "the same images, which makes the estimate slightly optimistic."
-            + "".join(f" {camera_sentence(table)}" for table in fold_cameras(runs.values()).values())
+        once = tr(
+            "Each image counts once, predicted by a model that was not trained on it. The best epoch is chosen on the "
+            "same images, which makes the estimate slightly optimistic."
         )
+        cameras = map(camera_sentence, fold_cameras(runs.values()).values())
+        return " ".join([f"{'; '.join(parts)}.", once, *cameras])
     if not predictions:
-        return "Mean squared errors, each in the output range of its model: compare only those of one range and size."
+        return tr(
+            "Mean squared errors, each in the output range of its model: compare only those of one range and size."
+        )
     judged = {name: tables[split] for name, tables in predictions.items() if split in tables}
     best = next((name for name in table["name"][table["best"].eq(True)] if name in judged), None)
     if best is None:
-        return f"No run is marked as best on {split}."
-    sentence = f"{best} is best on {split}: {_accuracy(judged[best]):.1%} of {len(judged[best])} images."
+        return tr("No run is marked as best on {split}.", split=tr(split))
+    text, value = "{name} is best on {split}: {value:.1%} of {n} images.", _accuracy(judged[best])
+    sentence = tr(text, name=best, split=tr(split), value=value, n=len(judged[best]))
     if split == "test":
-        sentence += f" It was {CHOSEN_ON_TEST}."
+        sentence += " " + tr("It was {how}.", how=tr(CHOSEN_ON_TEST))
     others = sorted((name for name in judged if name != best), key=lambda name: -_accuracy(judged[name]))
     if not others:
         return sentence
     second = others[0]
     if set(judged[second]["image_id"]) != set(judged[best]["image_id"]):
-        return f"{sentence} The next, {second}, was evaluated on other images, so the two are not compared."
+        text = "The next, {name}, was evaluated on other images, so the two are not compared."
+        return f"{sentence} {tr(text, name=second)}"
     both = [runs[name] for name in (best, second) if runs[name].path("catalog.csv").is_file()]
     groups = common_groups([run.catalog for run in both], judged[best]["image_id"]) if len(both) == 2 else None
     comparison = compare_runs(judged[best], judged[second], split, groups=groups)
-    return f"{sentence} Against the next, {second}: {comparison['sentence']}."
+    return f"{sentence} {tr('Against the next, {name}: {result}.', name=second, result=comparison['sentence'])}"
 
 
 def _method(figure: dict) -> str:
     """Return the method of an interval that is not by image."""
-    return f", {figure['method']}" if "groups" in figure and has_interval(figure) else ""
+    return f", {tr(figure['method'])}" if "groups" in figure and has_interval(figure) else ""
 
 
 def _accuracy(table: pd.DataFrame) -> float:

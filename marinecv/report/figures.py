@@ -1,4 +1,4 @@
-"""Figures of a run: functions that take tables and return a matplotlib Figure, and its export as SVG and PNG."""
+"""Figures of a run: functions that take tables and return a matplotlib Figure, and its export as SVG, PDF and PNG."""
 
 import io
 import re
@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from marinecv.files.atomic import whole_file
+from marinecv.files.atomic import whole_file, write_text
+from marinecv.language import local_number, tr
 from marinecv.report.style import (
     ACCENT,
     COLORS,
@@ -63,11 +64,11 @@ def curves(
     figure, axes = new_figure(6, 2.6 * len(names) + 1.2 * has_rate, demonstration, **panels)
     axes = axes.ravel()
     for axis, name in zip(axes, names, strict=False):
-        for column, color, label in ((name, TRAIN, "train"), (f"val_{name}", VALIDATION, "validation")):
+        for column, color, label in ((name, TRAIN, tr("train")), (f"val_{name}", VALIDATION, tr("validation"))):
             if column in history:
                 values = history[["epoch", column]].dropna()  # epochs without validation
                 axis.plot(values["epoch"], values[column], color=color, label=label, marker=_marker(values))
-        axis.set_title(name.replace("_", " ").capitalize())
+        axis.set_title(_title(name))
         axis.grid(axis="y")
     if has_rate:
         style = {"color": INK, "linewidth": 1.2, "marker": _marker(history)}
@@ -75,7 +76,7 @@ def curves(
         _rate_axis(axes[-1], history["learning_rate"])
     if best is not None:
         for axis in axes:
-            axis.axvline(best, color=ACCENT, linewidth=1, linestyle=":", label=f"best: epoch {best}")
+            axis.axvline(best, color=ACCENT, linewidth=1, linestyle=":", label=tr("best: epoch {best}", best=best))
     axes[0].legend()
     _epoch_axis(axes[-1], len(history))
     return figure
@@ -85,7 +86,7 @@ def curves(
 def comparison_curves(histories: Mapping[str, pd.DataFrame], demonstration: bool = False) -> Figure:
     """Overlay validation accuracy, validation loss and learning rate of several runs; histories by name of the run."""
     rows = -(-len(histories) // 2)
-    titles = {"val_accuracy": "Validation accuracy", "val_loss": "Validation loss"}
+    titles = {"val_accuracy": tr("Validation accuracy"), "val_loss": tr("Validation loss")}
     titles = {name: titles[name] for name in titles if any(name in history for history in histories.values())}
     rates = [history["learning_rate"] for history in histories.values() if "learning_rate" in history]
     heights = [2] * len(titles) + [1] * bool(rates)
@@ -140,12 +141,12 @@ def confusion_figure(
         text = f"{counts[i, j]:{'.0f' if is_whole else '.3g'}}"
         text = f"{fractions[i, j]:.2f}".lstrip("0") if normalize else text
         color = "white" if fractions[i, j] > 0.6 else INK
-        axis.text(j, i, text, ha="center", va="center", color=color, fontsize=10 if size <= 12 else 7)
+        axis.text(j, i, local_number(text), ha="center", va="center", color=color, fontsize=10 if size <= 12 else 7)
     slant = dict(rotation=45, ha="right", rotation_mode="anchor") if size <= 12 else dict(rotation=90, ha="center")
     names = [short_name(str(name)) for name in confusion.index]
     axis.set_xticks(range(size), names, **slant)
     axis.set_yticks(range(size), names)
-    axis.set(xlabel="predicted class", ylabel="true class")
+    axis.set(xlabel=tr("predicted class"), ylabel=tr("true class"))
     axis.tick_params(length=0)
     for lines in (axis.hlines, axis.vlines):
         lines(np.arange(size - 1) + 0.5, -0.5, size - 0.5, color="white", linewidth=1)
@@ -159,7 +160,7 @@ def reliability_figure(before: pd.DataFrame, after: pd.DataFrame | None, demonst
 
     Both are `reliability_table` results; None leaves `after` out. Point area grows with the number of images.
     """
-    drawn = [("Before", before, COLORS[7]), ("After", after, COLORS[0])]
+    drawn = [(tr("Before"), before, COLORS[7]), (tr("After"), after, COLORS[0])]
     drawn = [("", before, COLORS[0])] if after is None else drawn
     panels = {"columns": len(drawn), "sharex": True, "sharey": True, "squeeze": False}
     figure, [axes] = new_figure(6.4, 3.6, demonstration, **panels)
@@ -168,10 +169,10 @@ def reliability_figure(before: pd.DataFrame, after: pd.DataFrame | None, demonst
         axis.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
         axis.vlines(table["confidence"], table["low"], table["high"], color=color, linewidth=1.2)
         axis.scatter(table["confidence"], table["accuracy"], s=12 + 90 * table["n"] / most, color=color)
-        axis.set(title=title, xlabel="confidence", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-        axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axis.set(title=title, xlabel=tr("confidence"), xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axis.set_xticks([0, 0.5, 1], ["0", local_number("0.5"), "1"])
         axis.grid(color=FAINT)
-    axes[0].set_ylabel("accuracy")
+    axes[0].set_ylabel(tr("accuracy"))
     return figure
 
 
@@ -181,11 +182,11 @@ def selective_accuracy_figure(curve: pd.DataFrame, goal: float, demonstration: b
     figure, axis = new_figure(6, 3.4, demonstration)
     axis.fill_between(curve["fraction"], curve["low"], curve["high"], color=COLORS[0], alpha=0.12, linewidth=0)
     axis.plot(curve["fraction"], curve["accuracy"], color=COLORS[0], marker=".")
-    axis.axhline(goal, color=ACCENT, linewidth=1, linestyle=":", label=f"goal: {goal:.0%}")
-    axis.set(xlabel="images reviewed, most uncertain first", ylabel="accuracy of the other images")
+    axis.axhline(goal, color=ACCENT, linewidth=1, linestyle=":", label=tr("goal: {goal:.0%}", goal=goal))
+    axis.set(xlabel=tr("images reviewed, most uncertain first"), ylabel=tr("accuracy of the other images"))
     axis.set_ylim(min(curve["low"].min(), 0.95) - 0.02, 1.02)
     for side in (axis.xaxis, axis.yaxis):
-        side.set_major_formatter(PercentFormatter(1))
+        side.set_major_formatter(FuncFormatter(lambda value, _: local_number(f"{100 * value:.3g}%")))
     axis.grid(axis="y")
     axis.legend(loc="lower right")
     return figure
@@ -215,6 +216,14 @@ def save_png(figure: Figure, path: str | Path) -> None:
     _run_layout(figure)
     with whole_file(path) as part:
         figure.savefig(part, format="png", dpi=150)
+
+
+@styled
+def save_vector(figure: Figure, path: Path) -> None:
+    """Write the figure atomically as SVG and PDF: `path` with these suffixes."""
+    write_text(path.with_suffix(".svg"), figure_svg(figure))
+    with whole_file(path.with_suffix(".pdf")) as part:
+        figure.savefig(part, format="pdf", metadata={"CreationDate": None})
 
 
 def _run_layout(figure: Figure) -> None:
@@ -265,9 +274,14 @@ def _square_matrix(confusion: pd.DataFrame | np.ndarray, class_names: Sequence[s
     return pd.DataFrame(counts, index=list(class_names), columns=list(class_names))
 
 
+def _title(metric: str) -> str:
+    known = {"loss": tr("Loss"), "accuracy": tr("Accuracy"), "precision": tr("Precision"), "recall": tr("Recall")}
+    return known.get(metric, metric.replace("_", " ").capitalize())
+
+
 def _epoch_axis(axis: Axes, epochs: int) -> None:
     """Label the axis with whole epochs, also for a single one."""
-    axis.set_xlabel("epoch")
+    axis.set_xlabel(tr("epoch"))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if epochs == 1:
         axis.set_xlim(0.5, 1.5)
@@ -276,11 +290,11 @@ def _epoch_axis(axis: Axes, epochs: int) -> None:
 def _rate_axis(axis: Axes, rates: pd.Series) -> None:
     """Label the smallest and the largest learning rate above 0 on a logarithmic axis."""
     rates = rates[rates > 0]
-    axis.set_title("Learning rate (log)")
+    axis.set_title(tr("Learning rate (log)"))
     if len(rates):
         axis.set_yscale("log")
     ends = sorted(set(rates.agg(["min", "max"]).dropna()))
-    axis.set_yticks(ends, [f"{rate:.3g}" for rate in ends])
+    axis.set_yticks(ends, [local_number(f"{rate:.3g}") for rate in ends])
     axis.minorticks_off()
     axis.grid(axis="y")
 

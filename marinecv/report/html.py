@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import hashlib
 import io
 import re
 import shlex
@@ -20,10 +21,11 @@ from marinecv.choices import SPLITS
 from marinecv.evaluation.estimates import interval_text
 from marinecv.files.atomic import write_text
 from marinecv.inputs.to_rgb import open_rgb
-from marinecv.language import tr
+from marinecv.language import language_name, local_number, tr
 from marinecv.report.figures import figure_svg, save_png
 
 THUMBNAIL_PX = 160
+_STYLE_OF_SVG = re.compile("<style.*?</style>", re.DOTALL)
 _ABSOLUTE = re.compile(r"(--[\w-]+=)?(?:/|[A-Za-z]:[\\/])(?:.*[\\/])?([^\\/]+)[\\/]?", re.DOTALL)
 
 
@@ -45,25 +47,33 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals["tr"] = tr
-    environment.filters |= {"number": format_number, "interval": interval_text}
+    environment.globals |= {"tr": tr, "language_name": language_name}
+    for name in ("style.css", "page.js"):
+        text, key = folder.joinpath(name).read_text(encoding="utf-8"), name.partition(".")[0]
+        environment.globals |= {key: Markup(text), f"{key}_hash": _hash_source(text)}
+    environment.filters |= {"number": format_number, "interval": interval_text, "decimals": decimals}
     return environment
+
+
+def _hash_source(text: str) -> Markup:
+    """Return the source by which a Content-Security-Policy allows an embedded style or script and no other."""
+    return Markup(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'")
 
 
 def save_and_embed(figure: Figure, path: Path) -> Markup:
     """Write a figure as PNG to `path` and return it as SVG for a page; matplotlib escapes the names in it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save_png(figure, path)
-    return Markup(figure_svg(figure))
+    return Markup(_STYLE_OF_SVG.sub("", figure_svg(figure)))  # style.css has it: the policy of a page allows no other
 
 
-def thumbnail(path: str | Path) -> str | None:
-    """Return an image, shrunk to `THUMBNAIL_PX`, as a JPEG `data:` URL; None if the file cannot be read."""
+def thumbnail(path: str | Path, side: int = THUMBNAIL_PX) -> str | None:
+    """Return an image, shrunk to `side` pixels, as a JPEG `data:` URL; None if the file cannot be read."""
     try:
         picture = open_rgb(path)
     except ValueError:
         return None
-    picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    picture.thumbnail((side, side))
     return jpeg_data_url(picture)
 
 
@@ -81,17 +91,22 @@ def format_number(value: object) -> str:
     if isnan(value):
         return ""
     if isinstance(value, Integral) or abs(value) >= 1000:
-        return f"{value:,.0f}"
+        return decimals(value, ",.0f")
     if 0 < abs(value) < 0.01:
-        return f"{value:.3g}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+        return decimals(value, ".3g")
+    return decimals(value, ".1f" if abs(value) >= 10 else ".3f")
+
+
+def decimals(value: Real, form: str = ".3f") -> str:
+    """Format a number as `format` does, with the decimal and thousands separators of the page's language."""
+    return local_number(f"{value:{form}}")
 
 
 def by_split(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the labeled rows of a predictions table by split: train, validation, test, then others by name."""
+    """Return the labeled rows of a predictions table by split: test, validation, train, then others by name."""
     labeled = predictions[predictions["true_class"] != ""]
     names = set(labeled["split"])
-    order = [split for split in SPLITS if split in names] + sorted(names.difference(SPLITS))
+    order = [split for split in SPLITS[::-1] if split in names] + sorted(names.difference(SPLITS))
     return {split: labeled[labeled["split"] == split] for split in order}
 
 
@@ -123,7 +138,7 @@ def without_folders(word: str) -> str:
 
 def _setting_text(value) -> str:
     if value is None or value in ("", {}, []):
-        return "none"
+        return tr("none")
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return tr("yes") if value else tr("no")
     return ", ".join(map(_setting_text, value)) if isinstance(value, list) else without_folders(str(value))

@@ -1,24 +1,28 @@
-"""Page of one run: metrics, leakage check, training, errors, calibration, exports and recipe."""
+"""Page of one run: what it is, how good it is and what to do next; errors, metrics, calibration, leakage and recipe."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 from msgspec.structs import asdict
 
+from marinecv.choices import SCORED_SPLITS
 from marinecv.data.photos import is_of_crops
 from marinecv.data.user_tables import is_usable
-from marinecv.evaluation.calibration import temperature_sentence
+from marinecv.evaluation.calibration import BINS, bin_indices, calibrated, reliability_table, temperature_sentence
 from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.leakage import NOT_CHECKED, leakage_sentences, read_leakage_scores
-from marinecv.evaluation.metrics import confused_pairs, confusion, per_class_metrics, worst_losses
+from marinecv.evaluation.metrics import confused_pairs, confusion, image_losses, per_class_metrics, worst_losses
 from marinecv.evaluation.photos import metrics_of
-from marinecv.evaluation.predictions import read_predictions
+from marinecv.evaluation.predictions import probabilities_and_labels, read_predictions
 from marinecv.evaluation.published_comparison import compare_with_published
+from marinecv.evaluation.selective import threshold_table
 from marinecv.evaluation.test_usage import count_test_evaluations
 from marinecv.experiments import CHOSEN_ON_TEST
 from marinecv.explain.localization import read_localization
 from marinecv.export.table import read_exports
 from marinecv.files.csv_tables import check_columns, parse_numbers, read_table
+from marinecv.language import local_number, tr
 from marinecv.report.explain_page import localization_tables
 from marinecv.report.figures import confusion_figure, curves, reliability_figure, save_png, selective_accuracy_figure
 from marinecv.report.html import (
@@ -30,6 +34,7 @@ from marinecv.report.html import (
     thumbnail,
     write_page,
 )
+from marinecv.report.next_step import next_step
 from marinecv.report.reconstruction_page import write_reconstruction_report
 from marinecv.run_records import Calibration
 from marinecv.runs import FIX_HINTS, Run
@@ -51,7 +56,9 @@ METRIC_NAMES = {
     "weighted_f1": "F1, weighted average",
     "log_loss": "Log loss (nats)",
 }
-MAX_IMAGES_PER_PAIR = 6
+MAX_PAIRS, MAX_IMAGES_PER_PAIR = 5, 6
+MAX_THUMBNAILS, SMALL_PX = 400, 64
+SHOWN_THRESHOLDS = (50, 60, 70, 80, 90, 95, 99)  # percent
 VALIDATED_FIELDS = {
     "title": str,
     "name": str,
@@ -78,7 +85,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         return write_reconstruction_report(run)
     if not run.path("predictions.csv").is_file():
         raise ValueError(f"{run.folder} has no predictions.csv to report. Expected a finished run: resume it.")
-    recipe, demonstration = _recipe(run), run.demonstration
+    recipe, demonstration = valid_recipe(run), run.demonstration
     environment = run.read("environment.json") if run.path("environment.json").is_file() else {}
     timing = asdict(run.timing) if run.path("timing.json").is_file() else {}
     tables = by_split(read_predictions(run.path("predictions.csv"), run.class_names))
@@ -86,12 +93,18 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         raise ValueError(f"{run.path('predictions.csv')} has no image with a true class to report.")
     metrics = _metrics(run, tables)
     with run.with_hint("recipe.json"):
-        published = _published(recipe, metrics, demonstration)
+        published = published_rows(recipe, metrics, demonstration)
     history, best = run.history if run.path("history.csv").is_file() else None, timing.get("best_epoch")
     catalog = run.catalog if run.path("catalog.csv").is_file() else None
-    exports, sure = read_exports(run), _calibration(run)
+    exports, sure = read_exports(run), calibration_of(run)
     paths = {} if catalog is None else dict(zip(catalog["image_id"], catalog["path"], strict=True))
-    judged = "validation" if "validation" in tables else list(tables)[-1]
+    seen = next(iter(tables))  # test where there is one
+    judged = "validation" if "validation" in tables else seen
+    leakage, temperature = _leakage(run, tables), sure.temperature if sure else 1.0
+    scored = {split: table for split, table in tables.items() if split in SCORED_SPLITS} or tables
+    images = {split: _image_table(table, run.class_names, temperature) for split, table in tables.items()}
+    flattered = tr(CHOSEN_ON_TEST) if run.preprocessing.select_on == "test" else ""
+    pairs, classes = _confused_pairs(tables[judged], paths), {s: per_class_metrics(t) for s, t in tables.items()}
     figures, drawn_curves = run.path("figures"), None
     is_solved = recipe.get("training", {}).get("head_l2") and history is not None and len(history) == 1  # in no epochs
     if history is not None and not is_solved:
@@ -105,23 +118,31 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         "run.html",
         title=recipe.get("title") or recipe.get("name") or run.folder.name,
         demonstration=demonstration,
-        summary=_summary(judged, metrics[judged], "crops" if is_of_crops(tables[judged]) else "images"),
-        leakage=_leakage(run, tables),
-        flattered=CHOSEN_ON_TEST if run.preprocessing.select_on == "test" else "",
+        about=_about(run, recipe, tables),
+        summary=[_summary(split, metrics[split], is_of_crops(table)) for split, table in scored.items()],
+        next=next_step(run, metrics[seen]["accuracy"], seen, leakage["scores"], classes.get("train"), sure, pairs),
+        leakage=leakage,
+        flattered=flattered,
         grouped=any("groups" in figure for m in metrics.values() for figure in m.values() if isinstance(figure, dict)),
         shortened=recipe.get("shortened", ""),
         changes=run.accepted_changes,
         published=published,
         metrics=metrics,
-        figure_names={key: label for key, label in METRIC_NAMES.items() if any(key in m for m in metrics.values())},
+        figure_names={key: tr(label) for key, label in METRIC_NAMES.items() if any(key in m for m in metrics.values())},
         attributes=_attribute_scores(run),
         choices=_choices(run),
         curves=drawn_curves,
         timing=[(key.replace("_", " "), format_number(value)) for key, value in timing.items()],
         matrices=matrices,
-        classes={split: per_class_metrics(table).to_dict("records") for split, table in tables.items()},
+        thumbnails=_thumbnails(images, run.class_names, paths),
+        classes={split: table.to_dict("records") for split, table in classes.items()},
+        thresholds={split: _thresholds(images[split]) for split in scored},
+        shown=SHOWN_THRESHOLDS,
+        start=round(100 * (sure.review.probability or 0)) if sure and sure.review else 50,
+        reliability=_reliability(images[seen]),
+        seen=seen,
         judged=judged,
-        pairs=_confused_pairs(tables[judged], paths),
+        pairs=pairs,
         losses=_largest_losses(tables[judged], paths),
         sure=sure,
         drawings=sure and _calibration_drawings(sure, figures, demonstration),
@@ -135,15 +156,28 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     )
 
 
-def _summary(split: str, metrics: dict, noun: str) -> str:
+def _about(run: Run, recipe: dict, tables: dict[str, pd.DataFrame]) -> str:
+    """Return a sentence on the classes, the data, the recipe and the train images."""
+    about = [tr("A classifier of {n} classes", n=len(run.class_names))]
+    if data := recipe.get("data", {}).get("name"):
+        about.append(tr("data {name}", name=data))
+    if "name" in recipe:
+        about.append(tr("recipe {name}", name=recipe["name"]))
+    if "train" in tables:
+        about.append(tr("trained on {n} images", n=len(tables["train"])))
+    return f"{'; '.join(about)}."
+
+
+def _summary(split: str, metrics: dict, of_crops: bool) -> str:
     """Return a sentence on the accuracy of images, or of crops and of photographs."""
-    parts = {noun: metrics["accuracy"]}
-    parts |= {"photographs": metrics["photo_accuracy"]} if "photo_accuracy" in metrics else {}
+    parts = {tr("crops") if of_crops else tr("images"): metrics["accuracy"]}
+    parts |= {tr("photographs"): metrics["photo_accuracy"]} if "photo_accuracy" in metrics else {}
+    text = "{value:.1%} of {n} {what} classified correctly ({interval})"
     texts = [
-        f"{accuracy['value']:.1%} of {accuracy['n']} {what} classified correctly ({interval_text(accuracy, '.1%')})"
-        for what, accuracy in parts.items()
+        tr(text, value=figure["value"], n=figure["n"], what=what, interval=interval_text(figure, ".1%"))
+        for what, figure in parts.items()
     ]
-    return f"{split.capitalize()} accuracy: {'; '.join(texts)}."
+    return tr("{split} accuracy: {accuracies}.", split=tr(split).capitalize(), accuracies="; ".join(texts))
 
 
 def _usage(run: Run) -> str:
@@ -154,7 +188,7 @@ def _usage(run: Run) -> str:
     return USAGE.format(folder=run.folder.resolve().name, demonstration=demonstration)
 
 
-def _recipe(run: Run) -> dict:
+def valid_recipe(run: Run) -> dict:
     """Return the recipe as plain data, also that of another version; the entries that the page reads are validated."""
     recipe = run.read("recipe.json")
     with run.with_hint("recipe.json"):
@@ -203,19 +237,20 @@ def _leakage(run: Run, tables: dict[str, pd.DataFrame]) -> dict:
     """Return the leakage check as sentences and rows, and the number of test evaluations as a sentence."""
     path, test_usage = run.path("leakage.csv"), count_test_evaluations(run)["sentence"] if "test" in tables else ""
     if not path.is_file():
-        return {"rows": [], "sentences": [NOT_CHECKED], "test_usage": test_usage, "related": False}
+        return {"rows": [], "scores": None, "sentences": [tr(NOT_CHECKED)], "test_usage": test_usage, "related": False}
     with run.with_hint("leakage.csv"):
         scores = read_leakage_scores(path)
     counts = scores[(scores["split"] == "validation") & (scores["metric"] == "accuracy")]["n"]
     return {
         "rows": scores.to_dict("records"),
-        "sentences": leakage_sentences(scores, retrain=not run.is_external),
+        "scores": scores,
+        "sentences": leakage_sentences(scores, retrain=False),  # `next_step` says what to do
         "test_usage": test_usage,
         "related": counts.nunique() > 1,  # fewer images without a related train image than in all
     }
 
 
-def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
+def published_rows(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
     """Return one row a published metric with ours; the accuracy of a complete run is compared."""
     rows, word = [], "not comparable" if demonstration else "shortened run" if recipe.get("shortened") else ""
     for split, published_metrics in recipe.get("published", {}).items():
@@ -223,10 +258,10 @@ def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
             ours = metrics.get(split, {}).get(name)
             value, n = (ours["value"], ours["n"]) if ours else (None, None)
             row = {
-                "split": split,
-                "metric": METRIC_NAMES[name],
-                "published": published_metrics[name],
-                "published_n": published_metrics.get("n", "not stated"),
+                "split": tr(split),
+                "metric": tr(METRIC_NAMES[name]),
+                "published": local_number(published_metrics[name]),
+                "published_n": published_metrics.get("n", tr("not stated")),
                 "ours": value if ours else "",
                 "n": n or "",
                 "verdict": word,
@@ -235,11 +270,11 @@ def _published(recipe: dict, metrics: dict, demonstration: bool) -> list[dict]:
             if name == "accuracy" and not word:
                 accuracies = [] if value is None else [value]
                 row |= compare_with_published(published_metrics[name], published_metrics.get("n"), accuracies, n)
-            rows.append(row)
+            rows.append(row | {"verdict": tr(row["verdict"]) if row["verdict"] else ""})
     return rows
 
 
-def _calibration(run: Run) -> Calibration | None:
+def calibration_of(run: Run) -> Calibration | None:
     """Return the calibration of the run; None without one or without its model."""
     exists = all(run.path(name).is_file() for name in ("calibration.json", "model.keras"))
     return run.calibration if exists else None
@@ -247,7 +282,7 @@ def _calibration(run: Run) -> Calibration | None:
 
 def _calibration_drawings(sure: Calibration, figures: Path, demonstration: bool) -> dict:
     if sure.reason:
-        return {}
+        return {"sentence": temperature_sentence(sure)}
     before, after = map(pd.DataFrame, (sure.reliability.before, sure.reliability.after))
     reliability = reliability_figure(before, None if sure.temperature == 1 else after, demonstration)
     triage = selective_accuracy_figure(pd.DataFrame(sure.review.curve), sure.review.goal, demonstration)
@@ -258,9 +293,49 @@ def _calibration_drawings(sure: Calibration, figures: Path, demonstration: bool)
     }
 
 
+def _image_table(predictions: pd.DataFrame, class_names: tuple[str, ...], temperature: float) -> pd.DataFrame:
+    """Return a row an image: `image_id, split, confidence` (calibrated), `bin, true, predicted, loss, right`."""
+    confidence = calibrated(probabilities_and_labels(predictions)[0], temperature).max(axis=1)
+    table = predictions[["image_id", "split"]].assign(confidence=confidence, bin=bin_indices(confidence) + 1)
+    for column in ("true", "predicted"):
+        table[column] = predictions[f"{column}_class"].map(class_names.index)
+    return table.assign(loss=image_losses(predictions), right=table["true"] == table["predicted"])
+
+
+def _thumbnails(images: dict[str, pd.DataFrame], class_names: tuple[str, ...], paths: dict[str, str]) -> list[dict]:
+    """Return at most `MAX_THUMBNAILS` small images, largest errors first; of each cell of a matrix its worst ones."""
+    table = pd.concat(images.values(), ignore_index=True).sort_values("loss", ascending=False, kind="stable")
+    table["rank"] = table.groupby(["split", "true", "predicted"]).cumcount()
+    table = table.sort_values("rank", kind="stable").head(MAX_THUMBNAILS).sort_values("loss", ascending=False)
+    with ThreadPoolExecutor() as pool:  # Pillow decodes outside the interpreter's lock
+        sources = pool.map(lambda image_id: thumbnail(paths.get(image_id, ""), SMALL_PX), table["image_id"])
+        items = table.assign(src=list(sources)).to_dict("records")
+    for item in items:
+        names = {column: class_names[item[column]] for column in ("true", "predicted")}
+        text = "{true} predicted as {predicted}: {confidence:.3f}"
+        item["sentence"] = tr(text, confidence=item["confidence"], **names)
+    return items
+
+
+def _thresholds(images: pd.DataFrame) -> dict:
+    """Return what each threshold of the confidence gives: rows for the page, and all as JSON for its script."""
+    table = threshold_table(images["confidence"], images["right"])
+    json = table[["n", "reviewed", "accuracy", "low", "high"]].to_json(orient="values")
+    return {"rows": table.to_dict("records"), "json": json}
+
+
+def _reliability(images: pd.DataFrame) -> list[dict]:
+    rows = reliability_table(images["confidence"], images["right"]).to_dict("records")
+    for row in rows:
+        row["bounds"] = tr("{low:.2f} to {high:.2f}", low=(row["bin"] - 1) / BINS, high=row["bin"] / BINS)
+    return rows
+
+
 def _confused_pairs(table: pd.DataFrame, paths: dict[str, str]) -> list[dict]:
-    pairs = confused_pairs(table).to_dict("records")
+    pairs = confused_pairs(table, MAX_PAIRS).to_dict("records")
     for pair in pairs:
+        names = {name: pair[f"{name}_class"] for name in ("true", "predicted")}
+        pair["sentence"] = tr("{true} predicted as {predicted}, n={n}", n=pair["count"], **names)
         pair["pictures"] = [_picture(image_id, paths, []) for image_id in pair["image_ids"][:MAX_IMAGES_PER_PAIR]]
     return pairs
 
@@ -268,15 +343,15 @@ def _confused_pairs(table: pd.DataFrame, paths: dict[str, str]) -> list[dict]:
 def _largest_losses(table: pd.DataFrame, paths: dict[str, str]) -> list[dict]:
     pictures = []
     for row in worst_losses(table).itertuples():
-        lines = [f"{row.true_class}: {row.p_true:.3f}"]
+        lines = [tr("{name}: {value:.3f}", name=row.true_class, value=row.p_true)]
         if row.predicted_class != row.true_class:
-            lines.append(f"predicted as {row.predicted_class}: {row.p_predicted:.3f}")
+            lines.append(tr("predicted as {name}: {value:.3f}", name=row.predicted_class, value=row.p_predicted))
         pictures.append(_picture(row.image_id, paths, lines))
     return pictures
 
 
 def _picture(image_id: str, paths: dict[str, str], lines: list[str]) -> dict:
-    return {"src": thumbnail(paths.get(image_id, "")), "alt": image_id, "lines": [*lines, Path(image_id).name]}
+    return {"src": thumbnail(paths.get(image_id, "")), "alt": image_id, "lines": [*lines, image_id]}
 
 
 def _excluded(catalog: pd.DataFrame) -> list[dict]:

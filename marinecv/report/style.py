@@ -8,6 +8,9 @@ from typing import Any
 
 from matplotlib import figure, rc_context
 from matplotlib.font_manager import findfont, fontManager, get_font
+from matplotlib.ticker import ScalarFormatter
+
+from marinecv.language import local_number, tr
 
 # Okabe and Ito (2008), distinguishable for color-blind readers; the most legible on white first.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
@@ -50,6 +53,7 @@ STYLE = {
     "figure.facecolor": "white",
     "svg.fonttype": "none",  # text stays text: searchable, readable aloud, small
     "svg.hashsalt": "marinecv",
+    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
 }
 
 styled = rc_context(STYLE)
@@ -104,5 +108,16 @@ def new_figure(
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     if demonstration:
-        figure.suptitle(DEMONSTRATION_MARK, x=0.99, ha="right", fontsize=8, fontstyle="italic", color=ACCENT)
-    return figure, figure.subplots(rows, columns, **options)
+        figure.suptitle(tr(DEMONSTRATION_MARK), x=0.99, ha="right", fontsize=8, fontstyle="italic", color=ACCENT)
+    axes = figure.subplots(rows, columns, **options)
+    for axis in [axis for each in figure.axes for axis in (each.xaxis, each.yaxis)]:
+        axis.set_major_formatter(_Ticks())
+        axis.isDefault_majfmt = True  # an axis of words still takes its own
+    return figure, axes
+
+
+class _Ticks(ScalarFormatter):
+    """Tick labels in the language of the block in which the figure is drawn."""
+
+    def __call__(self, x, pos=None) -> str:
+        return local_number(super().__call__(x, pos))

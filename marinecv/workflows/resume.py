@@ -7,10 +7,15 @@ from pathlib import Path
 
 import keras
 
+from marinecv.choices import REPORT_FORMATS
 from marinecv.console import Log, silent
+from marinecv.language import language
 from marinecv.report.experiment_page import write_experiment_report
+from marinecv.report.hand_in import write_hand_in
+from marinecv.report.model_card import write_card
 from marinecv.report.run_page import write_run_report
 from marinecv.report.search_page import write_search_report
+from marinecv.schema import check_choice
 from marinecv.search.engines import check_engine
 from marinecv.training.distribution import device_sentence
 from marinecv.workflows.folders import kind_of, resumable
@@ -80,8 +85,10 @@ def open_work(folder: Path) -> Run | Experiment | Search:
     return KINDS.get(kind_of(folder), Run)(folder)
 
 
-def write_report(folder: str | os.PathLike, *, log: Log | None = print) -> Path:
-    """Write the page of a folder again from the files in it, and return its path.
+def write_report(
+    folder: str | os.PathLike, *, formats: str | Sequence[str] = (), lang: str = "en", log: Log | None = print
+) -> Path:
+    """Write the page of a folder again from the files in it, and what is handed in of it; return the path of the page.
 
         >>> import marinecv as mcv
         >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
@@ -90,15 +97,35 @@ def write_report(folder: str | os.PathLike, *, log: Log | None = print) -> Path:
 
     Args:
         folder: of a run, an experiment, a learning curve or a search.
+        formats: `"latex"` and `"xlsx"` write tables, vector figures and a paragraph on the methods into its folder
+            `hand_in`, `"card"` a model card and what is uploaded with it into `card`, of a run.
+        lang: language of page, tables, figures and methods, `"en"` or `"es"`.
         log: called with each line of text; None logs nothing.
     Raises:
-        ValueError: the folder is none of these, or nothing of it is finished.
+        ValueError: the folder is none of these, nothing of it is finished, or it has nothing in such a format.
     """
-    work = open_work(Path(folder))
+    work, log = open_work(Path(folder)), log or silent
+    formats = [formats] if isinstance(formats, str) else list(formats)
+    for name in formats:
+        check_choice(REPORT_FORMATS, formats=name)
+    if formats and isinstance(work, Search):
+        raise ValueError(f"A search hands in its best run. Expected {work.folder / 'best'}.")
+    if "card" in formats and isinstance(work, Experiment):
+        raise ValueError(f"A model card is of one run. Expected a run of {work.folder}.")
+    with language(lang):
+        page = _write_page(work, log)
+        if tables := [name for name in formats if name != "card"]:
+            log(f"{write_hand_in(work, tables)}: tables, figures and methods to hand in")
+    if "card" in formats:
+        log(f"{write_card(work)}: model card and files to upload, in English")
+    return page
+
+
+def _write_page(work: Run | Experiment | Search, log: Log) -> Path:
     if isinstance(work, Search):
         return write_search_report(work.folder)
     if isinstance(work, LearningCurve):
-        return write_curve(work, log or silent)
+        return write_curve(work, log)
     if isinstance(work, Experiment):
         work.write_table()
         return write_experiment_report(work.folder)

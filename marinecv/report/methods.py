@@ -1,0 +1,189 @@
+"""The paragraph on the methods of a run or an experiment, from its files alone."""
+
+import re
+from pathlib import Path
+
+from marinecv.choices import SPLITS
+from marinecv.data.user_tables import is_usable
+from marinecv.evaluation.leakage import GROUPED
+from marinecv.evaluation.test_usage import count_test_evaluations
+from marinecv.experiments import Experiment
+from marinecv.language import tr
+from marinecv.models.backbone_table import is_preset
+from marinecv.runs import Run
+
+VERSIONS = {"marinecv": "marinecv", "tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy", "python": "Python"}
+AUGMENTATIONS = {
+    "flip": "horizontal flip (probability {value})",
+    "vertical_flip": "vertical flip (probability {value})",
+    "rotation_deg": "rotation (up to {value} degrees)",
+    "zoom": "zoom (up to {value})",
+    "crop": "random crop (up to {value} of each side)",
+    "brightness": "brightness (up to {value})",
+    "contrast": "contrast (up to {value})",
+    "saturation": "saturation (up to {value})",
+    "erasing": "random erasing (probability {value})",
+    "mixup": "mixup (alpha {value})",
+    "cutmix": "CutMix (alpha {value})",
+}
+OPTIMIZERS = {"rmsprop": "RMSprop", "adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}
+
+
+def experiment_methods(experiment: Experiment, runs: dict[str, Run]) -> list[str]:
+    """Return sentences on an experiment, and on its best run, or its first one where none is the best."""
+    table, seeds = experiment.table, {run.read("recipe.json").get("training", {}).get("seed") for run in runs.values()}
+    best = next(iter(table["name"][table["best"]]), None)
+    described, seeds = best or next(iter(runs)), ", ".join(sorted(map(str, seeds - {None})))
+    sentences = [tr("The experiment has {n} trained runs: {names}.", n=len(runs), names=", ".join(runs))]
+    if best:
+        text = "{name} was selected: it is the most accurate on {split}."
+        sentences.append(tr(text, name=best, split=tr(experiment.select_on)))
+    if any(run.fold for run in runs.values()):
+        sentences.append(tr("The runs are folds: each image is predicted by a model that was not trained on it."))
+    sentences.append(tr("Seeds: {seeds}. The next sentences are about {name}.", seeds=seeds, name=described))
+    return sentences + run_methods(runs[described])
+
+
+def run_methods(run: Run) -> list[str]:
+    """Return sentences on data, split, images, network, training, evaluation and versions, and on what was not done."""
+    recipe, metrics = run.read("recipe.json"), run.metrics
+    sentences = [*_data(run, recipe), *_training(run, recipe), *_evaluation(run, metrics)]
+    environment = run.read("environment.json") if run.path("environment.json").is_file() else {}
+    versions = ", ".join(f"{name} {environment[key]}" for key, name in VERSIONS.items() if environment.get(key))
+    if versions:
+        sentences.append(tr("Software: {versions}.", versions=versions))
+    if missing := _not_done(run, metrics):
+        sentences.append(tr("Not done: {missing}.", missing="; ".join(missing)))
+    return sentences
+
+
+def _data(run: Run, recipe: dict) -> list[str]:
+    data, preprocessing = recipe.get("data", {}), run.read("preprocessing.json")
+    sentences, split_by = [], data.get("split_by")
+    if run.path("catalog.csv").is_file():
+        catalog = run.catalog
+        usable = catalog[is_usable(catalog)]
+        counts = usable["split"].value_counts()
+        texts = [tr("{n} {split}", n=int(counts[split]), split=tr(split)) for split in SPLITS if split in counts]
+        words = {"name": Path(str(data.get("name", ""))).name, "n": len(usable), "counts": ", ".join(texts)}
+        words |= {"classes": usable["class_name"].nunique(), "excluded": len(catalog) - len(usable)}
+        text = "The data set {name} has {n} usable images of {classes} classes ({counts}; excluded: {excluded})."
+        sentences.append(tr(text, **words))
+        if (usable["dominance"] < 1).any():
+            rule = {
+                "dominant": tr("the largest summed box area times number of boxes"),
+                "area": tr("the largest summed box area"),
+                "count": tr("the largest number of boxes"),
+                "union": tr("the largest area covered by boxes"),
+            }.get(data.get("label_rule"), str(data.get("label_rule")))
+            sentences.append(tr("The class of an image with several is that with {rule}.", rule=rule))
+    if data.get("limit"):
+        sentences.append(tr("At most {n} images of each split were used.", n=data["limit"]))
+    if run.demonstration:
+        sentences.append(tr("The images are generated, so the metrics say nothing about real animals."))
+    how = {
+        "published": tr("The split is the published one"),
+        "random": tr("The images were split at random"),
+        "stratified": tr("The images were split at random within each class"),
+        "grouped": tr("The images were split at random, related images together"),
+    }.get(split_by, tr("The split is that of the data"))
+    if run.fold:
+        how = tr("Validation is fold {fold} of a cross-validation", fold=run.fold)
+    digest = preprocessing.get("split_sha256")
+    sentences.append(tr("{how} (SHA-256 {digest}…).", how=how, digest=digest[:16]) if digest else f"{how}.")
+    image = preprocessing.get("image", {})
+    fit = tr("centered on a black square as large as their longer side, and resized")
+    if image.get("fit") == "stretch":
+        fit = tr("resized")
+    elif side := image.get("letterbox_px"):
+        fit = tr("centered on a black square of {side} pixels and resized", side=str(side))
+    size = {"width": image.get("width", 0), "height": image.get("height", 0)}
+    return [*sentences, tr("Images were {fit} to {width} × {height} pixels.", fit=fit, **size)]
+
+
+def _training(run: Run, recipe: dict) -> list[str]:
+    model, training, sentences = recipe.get("model", {}), recipe.get("training", {}), []
+    backbone, kind = str(model.get("backbone", "")), model.get("kind")
+    if backbone:
+        name = backbone if is_preset(backbone) else Path(backbone).name
+        starts = {"none": tr("started from random weights"), "imagenet": tr("was pretrained on ImageNet")}
+        start = starts.get(model.get("weights"), tr("was pretrained"))
+        sentences.append(tr("The network {name} {start}.", name=name, start=start))
+    elif kind == "cnn":
+        layers = len(model.get("filters", ()))
+        sentences.append(tr("A network of {n} convolutional layers was trained from scratch.", n=layers))
+    elif run.is_external:
+        return [tr("The model was trained elsewhere.")]
+    elif kind:
+        sentences.append(tr("The network is of the kind {kind}.", kind=kind))
+    if augmentation := training.get("augmentation"):
+        used = [
+            tr(AUGMENTATIONS[name], value=value)
+            for name, value in augmentation.items()
+            if name in AUGMENTATIONS and value
+        ]
+        sentences.append(tr("Train images were augmented at random: {names}.", names=", ".join(used)))
+    else:
+        sentences.append(tr("Train images were not augmented."))
+    if training.get("class_weights") or training.get("balanced"):
+        sentences.append(tr("Rare classes were weighted more."))
+    if training.get("head_l2"):
+        sentences.append(tr("The head was solved by logistic regression (penalty {l2}).", l2=training["head_l2"]))
+    timing = run.timing if run.path("timing.json").is_file() and "optimizer" in training else None
+    if timing is None or (training.get("head_l2") and timing.epochs == 1):  # nothing beside the solved head
+        return sentences
+    monitor = str(training.get("monitor"))
+    monitors = {"val_loss": tr("the loss on validation"), "val_accuracy": tr("the accuracy on validation")}
+    monitors |= {"loss": tr("the loss on train")}
+    words = {key: training.get(key) for key in ("learning_rate", "batch_size", "seed")}
+    words |= {"parameters": timing.parameters, "trained": timing.trainable_parameters, "limit": training.get("epochs")}
+    words |= {"epochs": timing.epochs, "best": timing.best_epoch, "monitor": monitors.get(monitor, monitor)}
+    text = (
+        "Of {parameters:,} parameters {trained:,} were trained with {optimizer} (learning rate {learning_rate}, batch "
+        "size {batch_size}, seed {seed}) in {epochs} of at most {limit} epochs; the weights of epoch {best} were kept, "
+        "the best by {monitor}."
+    )
+    sentences.append(tr(text, optimizer=OPTIMIZERS[training["optimizer"]], **words))
+    if recipe.get("shortened"):
+        sentences.append(tr("The training was shortened, so the metrics are not comparable with published ones."))
+    return sentences
+
+
+def _evaluation(run: Run, metrics: dict) -> list[str]:
+    figures = [figure for of in metrics.values() for figure in of.values() if isinstance(figure, dict)]
+    resamples = next(iter(re.findall(r"(\d+) resamples", " ".join(figure.get("method", "") for figure in figures))), "")
+    grouped = max((figure.get("groups", 0) for figure in figures), default=0)
+    text = "95% intervals: of accuracies by Wilson, of others by a bootstrap over images ({n} resamples)."
+    sentences = [tr(text, n=resamples)]
+    if grouped:
+        text = tr("95% intervals: a bootstrap over groups of related images ({n} resamples).", n=resamples)
+        few = tr("No interval is given where all images come from fewer than six groups.")
+        sentences = [text, few] if resamples else [few]
+    if not run.is_autoencoder:
+        sentences.append(tr("Intervals of single classes are by Wilson and assume independent images."))
+    if run.path("calibration.json").is_file() and not (calibration := run.calibration).reason:
+        values = {"value": round(calibration.temperature, 3), "n": calibration.n_chosen}
+        text = "Probabilities are scaled by the temperature {value}, from {n} validation images."
+        sentences.append(tr(text, **values))
+    if "test" in metrics:
+        count = count_test_evaluations(run)["looks"]
+        sentences.append(tr("Times that the test images of this split were evaluated in this folder: {n}.", n=count))
+    return sentences
+
+
+def _not_done(run: Run, metrics: dict) -> list[str]:
+    log, leakage = (_text(run, name) for name in ("log.txt", "leakage.csv"))
+    calibrated = run.path("calibration.json").is_file() and not run.calibration.reason
+    done = {
+        tr("evaluation on a test set"): "test" in metrics,
+        tr("a check for train-test leakage"): leakage or run.is_autoencoder,
+        tr("cross-validation"): run.fold or GROUPED in leakage,
+        tr("calibration of probabilities"): calibrated or run.is_autoencoder,
+        tr("evaluation on images of another source"): ": evaluate on " in log,
+    }
+    return [what for what, is_done in done.items() if not is_done]
+
+
+def _text(run: Run, name: str) -> str:
+    path = run.path(name)
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
