@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,6 +61,33 @@ def by_class(tmp_path) -> mcv.Manifest:
 
 def without_path(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns="path")
+
+
+@pytest.mark.parametrize("kind", ["tank", "by_class"])
+def test_the_lines_of_the_page_read_a_pack_without_marinecv(kind, tmp_path, request):
+    manifest = request.getfixturevalue(kind)
+    again = packed(manifest, tmp_path / "pack")
+    text = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(import json, numpy .*?)```", text, re.DOTALL)
+    names = {}
+    exec(code.replace("/drive/photos", str(tmp_path / "pack")), names)
+    found = [(name.decode(), data) for data, name in names["images"].as_numpy_iterator()]
+    catalog, column = mcv.read_catalog(again), names["column"]
+    good = catalog[catalog["problem"] == ""]
+    assert len(good) >= 9 and "marinecv" not in code
+    assert dict(found) == {row.image_id: read_bytes(row.path) for row in good.itertuples()} and len(found) == len(good)
+    index, boxes = names["index"], names["boxes"]
+    written = read_columns(tmp_path / "pack" / "index.npz")
+    assert all(
+        column(index, name).tolist() == written[name].tolist() for name in ("image_id", "split", "width", "problem")
+    )
+    if kind == "tank":
+        written = mcv.read_boxes(manifest)
+        pairs = zip(column(boxes, "image_id"), column(boxes, "class_name"), column(boxes, "xmin"), strict=True)
+        expected = zip(written["image_id"], written["class_name"], written["xmin"], strict=True)
+        assert [(a, b, float(c)) for a, b, c in pairs] == [(a, b, float(c)) for a, b, c in expected]
+    else:
+        assert set(column(index, "class_name")[index["shard"] >= 0]) == {*COLORS, "NA"}
 
 
 def test_a_pack_reads_as_the_folder_it_was_made_of(tank, tmp_path):
