@@ -5,6 +5,7 @@ import importlib.util
 import json
 import re
 import subprocess
+import sys
 import venv
 import zipfile
 from datetime import datetime
@@ -265,3 +266,27 @@ def test_frictionless_takes_the_tables_by_our_list_of_the_standards_fields(table
         [python, "-c", FRICTIONLESS, "fields.json"], cwd=tmp_path / "dp", capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_our_list_of_the_standards_fields_is_that_of_another_implementation(tmp_path):
+    """Of Camtrap DP 1.0.2 by trap-schema; its source is read, as it runs on Python 3.12 and later alone."""
+    words = ["download", "--no-deps", "--python-version", "3.12", "--only-binary", ":all:", "trap-schema==0.2.2"]
+    done = subprocess.run([sys.executable, "-m", "pip", *words], cwd=tmp_path, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"trap-schema cannot be downloaded: {done.stderr[-200:]}")
+    [wheel] = tmp_path.glob("*.whl")
+    source = zipfile.ZipFile(wheel).read("trap_schema/tables.py").decode()
+    for table, fields in FIELDS.groupby("table"):
+        body = source.partition(f"class {table.title()}Row(")[2].partition("\nclass ")[0]
+        theirs = dict(re.findall(r"^    (\w+): (.+)$", body, re.MULTILINE)[-len(fields) :])
+        assert [*theirs] == fields["field"].tolist()
+        for field in fields.itertuples():
+            type_of = theirs[field.field]
+            assert ("None" not in type_of) == (field.required == "1"), field
+            enum = "|".join(re.findall(r'"(\w+)"', type_of.partition("Literal[")[2].partition("]")[0]))
+            assert enum == field.values, field
+            bounds = [float((re.findall(rf"{word}=([-\w.]+)", type_of) or ["nan"])[0]) for word in ("ge", "le")]
+            ours = [float(bound or "nan") for bound in (field.minimum, field.maximum)]
+            np.testing.assert_equal(bounds, ours, err_msg=field.field)
