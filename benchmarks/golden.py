@@ -196,10 +196,11 @@ def of_audit(folder: Path) -> dict:
 def of_export(folder: Path) -> dict:
     """How well an exported model agrees with the Keras model, and what it gives for drawn images."""
     parity = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
+    expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
     scores = [parity[name][bound] for name in ("accuracy", "agreement") for bound in ("value", "low", "high")]
     return {
         "scores": [*scores, parity["largest_difference"], parity["temperature"]],
-        "probabilities": parity["self_test"]["probabilities"],
+        "probabilities": [row["probabilities"] for row in expected.values()],
     }
 
 

@@ -4,7 +4,6 @@ import ast
 import importlib
 import inspect
 import re
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,9 @@ import pytest
 from PIL import Image
 
 import marinecv as mcv
+from marinecv.export.readme import readme
 from marinecv.inputs.pixel_cache import read_pixels
+from marinecv.run_records import Preprocessing
 from pipelines.commands.recipes import RECIPES, RESULTS, read_accuracies, recipe_lines
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -121,12 +122,15 @@ def photos(tmp_path_factory):
     return paths
 
 
-def load_of_the_page():
-    """The function of the page on exports, which has Pillow and NumPy alone."""
-    [block] = re.findall(r"```python\n(import numpy as np\nfrom PIL .*?)```", read("export.md"), re.DOTALL)
-    assert set(re.findall(r"^(?:from|import) (\w+)", block, re.MULTILINE)) == {"numpy", "PIL"}
+def load_of_the_readme(spec):
+    """The function of the README of an export, which has Pillow and NumPy alone, and no more than a dozen lines."""
+    about = Preprocessing(class_names=("crab", "eel"), image=spec, demonstration=False)
+    text = readme("onnx", "onnx", about, {"accuracy": {"value": 1.0, "n": 3}, "resize": False, "tolerance": 0.02}, {})
+    code = re.search(r"```python\n(import numpy as np\nfrom PIL .*?)```", text, re.DOTALL)[1]
+    assert set(re.findall(r"^(?:from|import) (\w+)", code, re.MULTILINE)) == {"numpy", "PIL"}
+    assert len(code.partition("def load")[2].strip().splitlines()) <= 16
     names = {}
-    exec(block, names)
+    exec(code, names)
     return names["load"]
 
 
@@ -135,10 +139,10 @@ def load_of_the_page():
     [{"letterbox_px": None}, {"letterbox_px": 1024}, {"letterbox_px": None, "antialias": True}]
     + [{"letterbox_px": 1024, "antialias": True}, {"fit": "stretch", "letterbox_px": None}],
 )
-def test_who_follows_the_page_on_exports_with_pillow_alone_gets_the_same_answers(finished_run, photos, geometry):
+def test_who_follows_the_readme_of_an_export_with_pillow_alone_gets_the_same_answers(finished_run, photos, geometry):
     spec, model = mcv.ImageSpec(height=32, width=32, **geometry), mcv.Run(finished_run).load_model()
     ours, problems = read_pixels([str(path) for path in photos], spec)
-    theirs = np.stack([load_of_the_page()(path, asdict(spec)) for path in photos])
-    assert len(photos) == 40 and not problems and theirs.dtype == np.float32 and abs(theirs - ours).max() <= 2
+    theirs = np.concatenate([load_of_the_readme(spec)(path) for path in photos])
+    assert len(photos) == 40 and not problems and theirs.dtype == np.float32 and abs(theirs - ours).max() <= 1
     one, other = (model.predict(pixels.astype(np.float32), verbose=0) for pixels in (ours, theirs))
     assert (one.argmax(axis=1) == other.argmax(axis=1)).all() and abs(one - other).max() < 0.005

@@ -21,9 +21,9 @@ from marinecv.export import model as exporting
 from marinecv.export import parity as parity_module
 from marinecv.export.engines import load_exported
 from marinecv.export.formats import FILES
-from marinecv.export.model import export_model, measure_original
-from marinecv.export.parity import PARITY_FILE, agreement, calibration_of, check_export, self_test_images
-from marinecv.export.table import read_exports
+from marinecv.export.model import export_model, measure_original, time_exports
+from marinecv.export.parity import EXPECTED, PARITY_FILE, agreement, calibration_of, check_export
+from marinecv.export.table import read_exports, write_exports
 from marinecv.files.atomic import replaced_folder, write_json
 from marinecv.files.hashes import sha256
 from marinecv.runs import Run
@@ -35,6 +35,12 @@ from pipelines.cli import main
 COPIES = 300  # small weights are not quantized
 KINDS = [("litert", kind) for kind in formats.QUANTIZATIONS] + [("savedmodel", "none"), ("onnx", "none")]
 NAMES = [format if kind == "none" else f"{format}-{kind}" for format, kind in KINDS]
+RESIZING = ["savedmodel-resize", "onnx-resize"]
+
+
+def tiles(seed=0, count=4):
+    """Images of 8 x 8 colored tiles, 32 x 32 pixels in [0, 255]."""
+    return np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 3)).repeat(4, 1).repeat(4, 2).astype(np.float32)
 
 
 def color_reader(takes=(0, 1, 2)):
@@ -78,12 +84,15 @@ def exported(finished_run, tmp_path_factory):
     original = measure_original(run)
     for format, kind in KINDS:
         export_model(run, format, kind, original=original)
+    for format in ("savedmodel", "onnx"):
+        export_model(run, format, resize=True, original=original)
+    write_exports(run, original.figures, time_exports(run, original))
     return run
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_export_gives_what_its_model_gives_with_labels_in_the_order_of_its_outputs(exported, name):
-    images = np.concatenate([self_test_images((32, 32, 3), seed) for seed in range(10)])  # more than one batch
+    images = tiles(count=40)  # more than one batch
     expected = exported.load_model().predict(images, verbose=0)
     assert np.ptp(expected, axis=0).min() > 0.1  # so that one answer for all would not do
     folder = exported.path("exports", name)
@@ -103,7 +112,7 @@ def test_quantized_files_are_smaller_and_take_and_give_single_precision(exported
 
     files = {name: exported.path("exports", name, "model.tflite") for name in NAMES[:4]}
     none, *quantized = (file.stat().st_size for file in files.values())
-    assert none > 1.2 * max(quantized)
+    assert none > 1.15 * max(quantized)
     for file in files.values():
         interpreter = Interpreter(str(file))
         [into], [out] = interpreter.get_input_details(), interpreter.get_output_details()
@@ -116,13 +125,12 @@ def test_the_certificate_has_what_was_measured(exported):
     folder = exported.path("exports", "litert-int8-full")
     found = json.loads((folder / PARITY_FILE).read_text())
     assert found["bytes"] == (folder / "model.tflite").stat().st_size
-    names = ("model.tflite", "labels.txt", "preprocessing.json")
-    assert found["sha256"] == {name: sha256(folder / name) for name in names}
+    files = [path for path in folder.iterdir() if path.name != PARITY_FILE]
+    assert found["sha256"] == {path.name: sha256(path) for path in files} and len(files) == 8
     accuracy = found["accuracy"]
     assert (accuracy["value"], accuracy["n"], found["split"]) == (1, 3, "validation") and accuracy["low"] > 0.4
     assert found["original"]["accuracy"] == accuracy and found["agreement"]["n"] == 3
-    assert 0 < found["largest_difference"] < 0.03 and found["latency_ms"] > 0 and found["threads"] >= 1
-    assert np.shape(found["self_test"]["probabilities"]) == (4, 3) and found["calibration_images"] == 6
+    assert 0 < found["largest_difference"] < 0.03 and found["threads"] >= 1 and found["calibration_images"] == 6
     assert (found["temperature"], found["calibration_sha256"]) == (None, None)
     assert str(exported.folder.parent) not in json.dumps(found)  # it travels: no folder of one's own
 
@@ -148,7 +156,7 @@ def test_full_integers_are_calibrated_on_images_of_train_alone(run, monkeypatch)
     seen, given = [], []
     load, write = exporting.load_pixels, exporting.write_model
     monkeypatch.setattr(exporting, "load_pixels", lambda rows, spec: seen.append({*rows["split"]}) or load(rows, spec))
-    monkeypatch.setattr(exporting, "write_model", lambda *words: given.append(words[-1]) or write(*words))
+    monkeypatch.setattr(exporting, "write_model", lambda *words: given.append(words[4]) or write(*words))
     monkeypatch.setattr(exporting, "CALIBRATION_IMAGES", 4)
     export_model(run, "litert", "int8-full")
     assert seen == [{"validation"}, {"train"}] and given[0].shape == (4, 32, 32, 3)
@@ -168,10 +176,12 @@ def test_an_export_that_loses_more_than_the_margin_is_refused_and_leaves_nothing
     one_wrong(monkeypatch)
     with pytest.raises(ValueError, match=r"savedmodel is not written: .* 0.6667 .* 1.0000 \(n=3\)\. .* 0.02 less"):
         export_model(run, "savedmodel")
-    page = run.path("report.html").read_bytes()
     printed = shell(capsys, run.folder, "--format", "savedmodel", "--margin", "0.3", code=1)
-    assert "at most 0.3 less: allow more with --margin, or take another --quantize" in printed.err and not printed.out
-    assert os.listdir(run.path("exports")) == [".lock"] and run.path("report.html").read_bytes() == page
+    assert "at most 0.3 less: allow more with --margin, or take another --quantize" in printed.err
+    assert sorted(os.listdir(run.path("exports"))) == [".lock", "exports.csv"]
+    assert "savedmodel (refused)" in printed.out and "savedmodel (refused)" in run.path("report.html").read_text(
+        "utf-8"
+    )
     assert export_model(run, "savedmodel", margin=1 - 2 / 3)["agreement"]["value"] == pytest.approx(2 / 3)
 
 
@@ -233,25 +243,27 @@ def test_the_check_notices_a_changed_file_and_does_not_load_it(litert, name, mon
     assert check_export(litert) == f"{name} has changed since the parity check. Export it again."
 
 
-def test_the_check_notices_files_too_few_or_too_many_and_other_self_test_images(litert):
+def test_the_check_notices_files_too_few_or_too_many_and_other_probabilities(litert):
     (litert / "a.txt").touch()
     assert "a.txt has changed" in check_export(litert)
     (litert / "a.txt").unlink()
     labels = (litert / "labels.txt").rename(litert.parent / "labels.txt")
     assert "labels.txt has changed" in check_export(litert)
     labels.rename(litert / "labels.txt")
-    parity = read_json(litert / PARITY_FILE)
-    parity["self_test"]["probabilities"][2][1] += 0.25
+    expected, parity = read_json(litert / EXPECTED), read_json(litert / PARITY_FILE)
+    expected["sideways.jpg"]["probabilities"][1] += 0.25
+    write_json(litert / EXPECTED, expected)
+    parity["sha256"][EXPECTED] = sha256(litert / EXPECTED)
     write_json(litert / PARITY_FILE, parity)
-    assert "self-test images differ from the parity check by up to 0.250" in check_export(litert)
+    assert "three pictures differ from expected.json by up to 0.250" in check_export(litert)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda parity: parity.pop("sha256"), "missing required field `sha256`"),
-        (lambda parity: parity["self_test"].update(probabilities=[1]), "'self_test.probabilities.0' of .* is 1"),
-        (lambda parity: parity["self_test"].update(probabilities=[[1.0], [1.0, 2.0]]), "inhomogeneous"),
+        (lambda parity: parity.pop("resize"), "missing required field `resize`"),
+        (lambda parity: parity.update(sha256=[1]), "'sha256' of .* is"),
     ],
 )
 def test_the_check_names_what_is_wrong_with_a_broken_or_absent_certificate(litert, change, message):
@@ -265,13 +277,17 @@ def test_the_check_names_what_is_wrong_with_a_broken_or_absent_certificate(liter
 
 def test_the_table_has_the_keras_model_first_and_a_row_an_export(exported):
     found = read_exports(exported)
-    assert found["export"].tolist() == [table.ORIGINAL, *sorted(NAMES)] and found.columns.tolist() == table.COLUMNS
+    assert (
+        found["export"].tolist() == [table.ORIGINAL, *sorted([*NAMES, *RESIZING])]
+        and found.columns.tolist() == table.COLUMNS
+    )
     first, others = found.iloc[0], found.iloc[1:]
     assert first["bytes"] == exported.path("model.keras").stat().st_size and np.isnan(first["agreement_value"])
     assert (found["accuracy_value"] == 1).all() and (others["agreement_value"] == 1).all()
     saved = exported.path("exports", "savedmodel", "model")
     size = sum(path.stat().st_size for path in saved.rglob("*") if path.is_file())
     assert found.set_index("export").loc["savedmodel", "bytes"] == size
+    assert (found["latency_ms"] > 0).all() and (found["problem"] == "").all()
 
 
 def test_a_run_without_exports_has_no_table_and_a_broken_one_is_named(run):
@@ -290,6 +306,7 @@ def test_a_run_without_exports_has_no_table_and_a_broken_one_is_named(run):
         (("tflite",), {}, "format to be one of .*'savedmodel'.*Received: format='tflite'"),
         (("litert", "int4"), {}, "quantize to be one of .*Received: quantize='int4'"),
         (("onnx", "float16"), {}, "quantize=float16 is for litert alone"),
+        (("litert",), {"resize": True}, "Expected resize for savedmodel or onnx"),
         (("litert",), {"margin": -0.01}, "margin from 0 to 1"),
         (("litert",), {"margin": float("nan")}, "margin from 0 to 1"),
     ],
@@ -359,7 +376,7 @@ def test_half_precision_becomes_single_and_constants_go_into_the_graph(tmp_path)
     model = keras.Model(pixels, layers.Dense(3, activation="softmax", dtype="float32")(x))
     plain = convert.in_float32(model)
     assert {layer.compute_dtype for layer in plain.layers} == {"float32"}
-    images = self_test_images((32, 32, 3), 0)
+    images = tiles()
     expected = plain.predict(images, verbose=0)
     np.testing.assert_allclose(expected, model.predict(images, verbose=0), atol=0.02)
     for format in FILES:
@@ -399,14 +416,24 @@ def test_files_a_table_a_section_of_the_page_and_a_check_from_python_and_the_she
 def test_the_others_are_written_where_one_is_refused(run, capsys, monkeypatch):
     write, worse = exporting.write_model, color_reader(takes=(1, 2, 0))
 
-    def spoiled(model, path, format, quantize, samples):
-        write(worse if quantize == "float16" else model, path, format, quantize, samples)
+    def spoiled(model, path, format, quantize, *others):
+        write(worse if quantize == "float16" else model, path, format, quantize, *others)
 
     monkeypatch.setattr(exporting, "write_model", spoiled)
     run.path("report.html").unlink()  # without one none is written
     printed = shell(capsys, run.folder, "--format", "litert", "--quantize", "float16", "none", code=1)
     assert printed.err.startswith("error: litert-float16 is not written") and printed.err.count("\n") == 1
-    assert read_exports(run)["export"].tolist() == ["keras", "litert"] and not run.path("report.html").exists()
+    found = read_exports(run).set_index("export")
+    assert found.index.tolist() == ["keras", "litert", "litert-float16"] and not run.path("report.html").exists()
+    refused = found.loc["litert-float16"]
+    assert "validation accuracy is 0.0000" in refused["problem"] and refused["accuracy_value"] == 0
+    assert refused["bytes"] > 0 and np.isnan(refused["latency_ms"]) and "litert-float16 (refused)" in printed.out
+    shell(capsys, run.folder, "--format", "savedmodel")
+    assert read_exports(run)["problem"].tolist() == ["", "", "", refused["problem"]]  # it stays
+    monkeypatch.setattr(exporting, "write_model", write)
+    shell(capsys, run.folder, "--format", "litert", "--quantize", "float16")
+    found = read_exports(run)
+    assert found["export"].tolist() == ["keras", "litert", "litert-float16", "savedmodel"] and not any(found["problem"])
 
 
 @pytest.mark.parametrize(

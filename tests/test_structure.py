@@ -50,6 +50,8 @@ LATE = {
     "marinecv/explain/cam.py lime.lime_image": "of an extra",
     "marinecv/explain/cam.py skimage.segmentation": "of an extra",
     "marinecv/export/engines.py onnxruntime": "of an extra",
+    "marinecv/export/metadata.py ai_edge_litert": "of an extra",
+    "marinecv/export/metadata.py onnx": "of an extra",
     "marinecv/features/inference_engine.py ai_edge_litert.interpreter": "of an extra",
     "marinecv/models/preset.py keras_hub": "of an extra",
     "marinecv/progress.py tqdm.auto": "`--help` need not wait for it",

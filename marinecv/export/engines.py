@@ -49,22 +49,25 @@ def _litert(path: Path) -> Predict:
     interpreter = litert_interpreter(path.read_bytes(), THREADS)
     with silence():  # XNNPACK prints a line
         interpreter.allocate_tensors()
-    [input_details], [output_details] = interpreter.get_input_details(), interpreter.get_output_details()
+    [into], [out] = interpreter.get_input_details(), interpreter.get_output_details()
+    (scale, zero), (out_scale, out_zero) = into["quantization"], out["quantization"]  # 0 and 0 of float32
 
     def predict(images: np.ndarray) -> np.ndarray:
+        if scale:
+            images = np.clip(np.round(images / scale) + zero, 0, 255).astype(into["dtype"])
         probabilities = []
         for image in images:
-            interpreter.set_tensor(input_details["index"], image[np.newaxis])
+            interpreter.set_tensor(into["index"], image[np.newaxis])
             interpreter.invoke()
-            probabilities.append(interpreter.get_tensor(output_details["index"])[0])
-        return np.stack(probabilities)
+            probabilities.append(interpreter.get_tensor(out["index"])[0].astype(np.float32))
+        return (np.stack(probabilities) - np.float32(out_zero)) * np.float32(out_scale or 1)
 
     return predict
 
 
 def _savedmodel(path: Path) -> Predict:
     model = tf.saved_model.load(path)
-    return lambda images: model.serve(images).numpy()
+    return lambda images: model.serve(images)["probabilities"].numpy()
 
 
 def _onnx(path: Path) -> Predict:
@@ -73,5 +76,4 @@ def _onnx(path: Path) -> Predict:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    [into] = session.get_inputs()
-    return lambda images: session.run(None, {into.name: images})[0]
+    return lambda images: session.run(["probabilities"], {"image": images})[0]

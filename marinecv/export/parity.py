@@ -9,29 +9,44 @@ from msgspec import Struct
 from marinecv.evaluation.estimates import mean_estimate
 from marinecv.evaluation.groups import group_numbers
 from marinecv.evaluation.predictions import probabilities_of_table
-from marinecv.export.engines import load_exported
+from marinecv.export.engines import Predict, load_exported
+from marinecv.export.pictures import fitted
 from marinecv.files.hashes import sha256
+from marinecv.inputs.decode import decode
+from marinecv.inputs.spec import ImageSpec
 from marinecv.run_records import read_preprocessing
 from marinecv.runs import Run
-from marinecv.schema import Seed, read
+from marinecv.schema import read
 
-PARITY_FILE = "parity.json"
-SELF_TEST_IMAGES, TILES = 4, 8
-SELF_TEST_TOLERANCE = 0.01  # a probability of 8 bits has steps of 0.004, and another processor may round differently
-
-
-class SelfTest(Struct, frozen=True):
-    """What an export predicts for the self-test images, `self_test_images`: a row of probabilities an image."""
-
-    seed: Seed
-    probabilities: list[list[float]]
+PARITY_FILE, EXPECTED = "parity.json", "expected.json"
+TOLERANCE, INTEGER_TOLERANCE = (
+    0.02,
+    0.05,
+)  # 8 bits move more where a gray level is rounded differently
 
 
 class ParityRecord(Struct, frozen=True):
     """The part of `parity.json` by which an export is checked later."""
 
     sha256: dict[str, str]
-    self_test: SelfTest
+    resize: bool
+    tolerance: float
+
+
+class Expected(Struct, frozen=True):
+    """A row of `expected.json`: what an export gives for a picture, and how much wrong pixels change that."""
+
+    probabilities: list[float]
+    changes: dict[str, float]
+
+
+Rows = dict[str, Expected]
+
+
+def predict_pictures(predict: Predict, pictures: dict[str, bytes], spec: ImageSpec | None) -> dict[str, np.ndarray]:
+    """Return the probabilities of pictures by name; None as `spec` is for a file that fits pictures itself."""
+    pixels = {name: fitted(data, spec) if spec else decode(data).numpy() for name, data in pictures.items()}
+    return {name: predict(image[np.newaxis])[0] for name, image in pixels.items()}
 
 
 def agreement(predictions: pd.DataFrame, original: pd.DataFrame, groups: pd.Series | None = None) -> dict:
@@ -61,13 +76,6 @@ def calibration_of(run: Run) -> dict:
     return {"temperature": temperature, "calibration_sha256": sha256(path)}
 
 
-def self_test_images(shape: tuple[int, int, int], seed: int) -> np.ndarray:
-    """Draw four self-test images of colored tiles, float32 in [0, 255]: no photograph travels with an export."""
-    tiles = np.random.default_rng(seed).integers(0, 256, (SELF_TEST_IMAGES, TILES, TILES, 3))
-    rows, columns = (np.arange(side) * TILES // side for side in shape[:2])
-    return tiles[:, rows][:, :, columns].astype(np.float32)
-
-
 def file_hashes(folder: Path) -> dict[str, str]:
     """Hash every file of an export except `parity.json`: SHA-256 by POSIX path within the folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / PARITY_FILE)
@@ -75,17 +83,19 @@ def file_hashes(folder: Path) -> dict[str, str]:
 
 
 def check_export(folder: str | Path) -> str:
-    """Check the files of an export, then its self-test images; return what has changed, or "" if nothing has."""
+    """Check the files of an export, then its three pictures; return what has changed, or "" if nothing has."""
     folder = Path(folder)
     try:
         parity = read(folder / PARITY_FILE, ParityRecord)
         hashes = file_hashes(folder)
         if changed := sorted(name for name in {*parity.sha256, *hashes} if parity.sha256.get(name) != hashes.get(name)):
             return f"{changed[0]} has changed since the parity check. Export it again."
-        images = self_test_images(read_preprocessing(folder / "preprocessing.json").image.shape, parity.self_test.seed)
-        difference = np.abs(load_exported(folder)(images) - np.array(parity.self_test.probabilities)).max()
-    except ValueError as error:
+        spec, expected = read_preprocessing(folder / "preprocessing.json").image, read(folder / EXPECTED, Rows)
+        pictures = {name: (folder / Path(name).name).read_bytes() for name in expected}
+        found = predict_pictures(load_exported(folder), pictures, None if parity.resize else spec)
+        difference = np.max([np.abs(found[name] - row.probabilities).max() for name, row in expected.items()])
+    except (OSError, ValueError) as error:
         return str(error)
-    if not difference <= SELF_TEST_TOLERANCE:  # NaN is no number below it
-        return f"Its probabilities of the self-test images differ from the parity check by up to {difference:.3f}."
+    if not difference <= parity.tolerance:  # NaN is no number below it
+        return f"Its probabilities of the three pictures differ from {EXPECTED} by up to {difference:.3f}."
     return ""

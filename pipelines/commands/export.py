@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--format", choices=tuple(FILES), help="litert: phones and small boards; savedmodel: servers; onnx")
     flag("--quantize", nargs="+", choices=QUANTIZATIONS, help="quantization of litert, one or more (default: none)")
     flag("--margin", type=options.fraction, metavar="X", help="accepted loss of validation accuracy (default: 0.02)")
+    flag("--resize", action="store_true", help="savedmodel and onnx: the file takes pictures of any size")
     options.add(parser, "--accept-changes")
     flag("--check", action="store_true", help="repeat the export parity check of all exports")
 
@@ -23,16 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from marinecv.workflows.sources import open_classifier
 
-    options.refuse_with(args, "check", ("format", "quantize", "margin", "accept_changes"))
+    options.refuse_with(args, "check", ("format", "quantize", "margin", "resize", "accept_changes"))
     trained = open_classifier(args.run)
     if not (args.check or args.format):
         raise ValueError(f"Expected --format, one of {', '.join(FILES)}, or --check.")
     given = {"quantize": args.quantize, "margin": args.margin}
     given = {name: value for name, value in given.items() if value is not None}
-    given["accept_changes"] = args.accept_changes
+    given |= {"accept_changes": args.accept_changes, "resize": args.resize}
     if not args.check:
         for kind in args.quantize or ["none"]:
-            check_format(args.format, kind)
+            check_format(args.format, kind, args.resize)
     console.import_tensorflow()
     from marinecv.workflows.export import check_exports, export
 
