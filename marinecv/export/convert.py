@@ -66,7 +66,7 @@ def _fit(images: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
 
 
 def _save(model: keras.Model, path: Path, class_names: tuple[str, ...], preprocessing: dict | None) -> None:
-    """Write a SavedModel by TensorFlow, as Keras writes each weight twice."""
+    """Write a SavedModel by TensorFlow: the exporter of Keras writes each weight twice."""
     module, image = tf.Module(), tf.TensorSpec(model.inputs[0].shape, tf.float32, "image")
     module.weights = [variable.value for variable in model.variables]
     module.serve = tf.function(lambda image: model(image, training=False), input_signature=[image])
