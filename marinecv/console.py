@@ -50,6 +50,7 @@ def choose_backend(distribute: str | None) -> None:
 def import_tensorflow() -> None:
     """Import TensorFlow without the messages of its C++ libraries; Python errors are raised."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # else one process takes the whole GPU
     with silence():
         import tensorflow as tf
 

@@ -212,7 +212,7 @@ def test_the_findings_of_a_set_without_splits_are_those_of_a_random_split(tmp_pa
         picture = draw_scene(300 + place, 3000 + 10 * place + frame)
         save(picture, tmp_path / "tank" / CLASSES[place % 3] / f"dive_{100 * place + frame:04d}.jpg")
     folder = tmp_path / "out"
-    assert main(["audit", "--data-dir", str(tmp_path / "tank"), "--output-dir", str(folder), "--strict"]) == 0
+    assert main(["audit", str(tmp_path / "tank"), "--output-dir", str(folder), "--strict"]) == 0
     found = read_table(folder / "findings.csv").set_index("finding")
     for name in ("neighboring frames across splits", "train-test leakage"):
         assert found.loc[name, "what"].startswith("Under a random split, ")

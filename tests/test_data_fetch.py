@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -237,8 +238,16 @@ def test_no_license_no_address_and_no_such_source_are_said(tmp_path, roboflow_fo
     with pytest.raises(ValueError, match="nothing at .*nowhere. Expected gdrive:ID, a URL, or"):
         fetch(bare, str(tmp_path / "nowhere"), accept_unknown_license=True)
     assert fetch(bare, str(roboflow_folder), accept_unknown_license=True).root.is_dir()
-    with pytest.raises(ValueError, match=r"from https://\S+animals10 in a browser, then `marinecv data fetch animals"):
-        fetch(load_manifest("animals10_5"), accept_unknown_license=True)
+    with pytest.raises(ValueError, match=r"from https://example.org in a browser, then `marinecv data fetch bare"):
+        fetch(replace(bare, name="bare2", homepage="https://example.org"), accept_unknown_license=True)
+
+
+def test_where_an_address_does_not_answer_its_mirror_is_asked(tank, server):
+    lines, nowhere = [], "http://127.0.0.1:9/tank.zip"
+    found = fetch(replace(tank, url=nowhere, mirrors=(nowhere, server.url)), progress=lines.append)
+    assert len(read_catalog(found)) == 12 and sum("127.0.0.1 does not answer" in line for line in lines) == 2
+    with pytest.raises(ConnectionError, match="does not answer"):
+        fetch(replace(tank, name="other", url=nowhere, mirrors=(nowhere,)))
 
 
 def test_a_count_of_images_without_splits_is_checked(tmp_path, roboflow_folder):

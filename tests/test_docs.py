@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 import marinecv as mcv
 from marinecv.export.readme import readme
 from marinecv.inputs.pixel_cache import read_pixels
 from marinecv.run_records import Preprocessing
+from pipelines.cli import Parser
 from pipelines.commands.recipes import RECIPES, RESULTS, read_accuracies, recipe_lines
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,14 +80,62 @@ def test_the_tables_of_results_say_what_the_command_recipes_says():
     assert len(rows_checked) > 10
 
 
-def test_the_readme_names_the_files_that_a_run_leaves(finished_run):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_on_tasks_names_the_files_that_a_run_leaves(finished_run):
+    text = read("howto.md")
     listed = text[text.index("## What a run leaves") :].split("\n\n")[1].split()
     left = {path.name for path in finished_run.iterdir() if path.is_file() and path.name != ".lock"}
     assert left - {name for name in listed if "/" not in name} == set()
 
 
-PAGES = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+def without_code(text):
+    return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_of_a_page_lead_to_files_that_are_there(page):
+    for link in LINK.findall(without_code(PAGES[page])):
+        assert (ROOT / page).parent.joinpath(link).exists(), link
+
+
+def test_every_page_is_in_the_navigation_of_the_site():
+    config = yaml.safe_load((ROOT / ".ci" / "mkdocs.yml").read_text(encoding="utf-8"))
+    in_nav = re.findall(r"[\w/]+\.md", str(config["nav"]))
+    pages = {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
+    assert {page for page in pages if not page.startswith(("ci/", "es/"))} == {*in_nav}
+    assert len(in_nav) == len({*in_nav})
+
+
+def test_the_reference_has_every_public_name_once():
+    names = re.findall(r"^::: (marinecv\.[\w.]+)$", read("reference.md"), re.MULTILINE)
+    assert sorted(name.rpartition(".")[2] for name in names) == mcv.__all__
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        assert getattr(importlib.import_module(module), attribute) is getattr(mcv, attribute)
+
+
+def test_commands_on_the_pages_have_the_flags_that_stand_there():
+    commands = 0
+    for page, text in PAGES.items():
+        lines = "\n".join(re.findall(r"```(?!python|json)\w*\n(.*?)```", text, re.DOTALL)).splitlines()
+        lines += re.findall(r"(?<!`)`(marinecv [a-z][^`\n]*)`", text)
+        for line in lines:
+            words = line.strip().removeprefix("!").partition(" #")[0].split(" > ")[0].split()
+            if words[:1] == ["marinecv"] or words[:2] == ["python", "run.py"]:
+                words = words[1 if words[0] == "marinecv" else 2 :]
+                assert {word for word in words if word.startswith("--")} <= flags_of(words[0]), (page, line)
+                commands += 1
+    assert commands > 60
+
+
+def flags_of(command):
+    parser = Parser()
+    importlib.import_module(f"pipelines.commands.{command.replace('-', '_')}").add_arguments(parser)
+    return {*parser.flags()}
 
 
 def test_the_pages_name_public_names_alone_and_import_the_others():

@@ -41,6 +41,7 @@ class Manifest:
         root: the folder that image ids are relative to; None while the files are not located.
         folder: the one that was named or unpacked; `root` is it or lies in it.
         url: an archive, best pinned to a commit, or `gdrive:ID`.
+        mirrors: further addresses, asked in turn where the one before does not answer.
         archive_subdir: the folder inside the archive that becomes `root`.
         hashes: name of the `.sha256` file beside the TOML, lines `<sha256>  <split>/.../<file>`.
         expected: measured counts, `images.<split>` and `boxes.<split>.<class>`.
@@ -62,6 +63,7 @@ class Manifest:
     root: Path | None = None
     folder: Path | None = None
     url: str = ""
+    mirrors: tuple[str, ...] = ()
     archive_subdir: str = ""
     hashes: str = ""
     expected: dict[Literal["images", "boxes"], dict[str, int | dict[str, int]]] = field(default_factory=dict)

@@ -19,12 +19,14 @@ from marinecv.workflows.sources import Data, Paths
 
 
 class Run(runs.Run):
-    """A folder of a run, as `mcv.train` makes it, with the workflows that start from it; ValueError where it is none.
+    """A folder of a run, as `mcv.train` makes it, with the workflows that start from it.
 
-    >>> import marinecv as mcv
-    >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
-    >>> mcv.Run(run.folder).evaluate("test", log=None).metrics["accuracy"]["n"]
-    24
+        >>> import marinecv as mcv
+        >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
+        >>> mcv.Run(run.folder).evaluate("test", log=None).metrics["accuracy"]["n"]
+        24
+
+    Raises ValueError where the folder is no run.
     """
 
     @cached_property

@@ -6,10 +6,11 @@ from marinecv import console
 
 from .. import options
 
-EXAMPLE = "audit --data-dir my_images --strict"
+EXAMPLE = "audit my_photos --strict"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="?", metavar="PATH", help="folder or .zip of images, or a known data set")
     options.add(parser, *options.DATA)
     options.add_output(parser, "the page and its tables")
     options.add(parser, *options.SUBSET, "--frame-order")
@@ -18,10 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from marinecv.data.catalog import read_catalog_and_boxes
-    from marinecv.workflows.sources import Source
+    from marinecv.workflows.sources import Source, names_data_set
 
     from .. import opened
 
+    if args.images:
+        setattr(args, "data" if names_data_set(args.images) else "data_dir", args.images)
     manifest = opened.manifest(args)
     source = Source(manifest, *read_catalog_and_boxes(manifest, log=options.print_line))
     mcv = options.library()

@@ -31,8 +31,9 @@ def fetch(
     """Bring a data set into the cache, verified; its folder there exists only when complete.
 
     The same call resumes what a killed one began, and waits for another process that fetches the same set. `source` is
-    the manifest's own address (None), "gdrive:ID", a URL, or a local folder or archive. Raises ValueError (no license,
-    no address, an unsafe archive, other files), ConnectionError, or OSError (disk); what was downloaded is kept.
+    "gdrive:ID", a URL, or a local folder or archive; None is the manifest's address or, where that does not answer, a
+    mirror. Raises ValueError (no license, no address, an unsafe archive, other files), ConnectionError, or OSError
+    (disk); what was downloaded is kept.
     """
     progress = progress or silent
     target = cache_path("data", manifest.name)
@@ -45,8 +46,8 @@ def fetch(
             f"({manifest.homepage or 'no homepage given'}), or accept that with `marinecv data fetch {manifest.name} "
             "--accept-unknown-license`."
         )
-    source = source or manifest.url
-    if not source:
+    sources = [source] if source else [address for address in (manifest.url, *manifest.mirrors) if address]
+    if not sources:
         where = f"Download it from {manifest.homepage} in a browser" if manifest.homepage else "Get it by hand"
         raise ValueError(
             f"The manifest of {manifest.name} names no address to fetch it from. {where}, then `marinecv data fetch "
@@ -54,7 +55,7 @@ def fetch(
         )
     with building(target, progress) as workplace:
         if not target.exists():
-            with _local_source(manifest, source, progress) as path:
+            with _local_source(manifest, sources, progress) as path:
                 root = _copy_or_unpack(manifest, path, workplace / "content", progress)
                 progress("Checking the files")
                 verify(manifest_at(manifest, root))
@@ -70,8 +71,9 @@ def network_reachable(manifest: Manifest) -> bool:
 
 
 @contextmanager
-def _local_source(manifest: Manifest, source: str, progress: Log) -> Iterator[Path]:
-    """Yield the folder or archive of a source; a download is kept only where the block fails for the disk."""
+def _local_source(manifest: Manifest, sources: list[str], progress: Log) -> Iterator[Path]:
+    """Yield the first folder or archive to be had; a download is kept only where the block fails for the disk."""
+    source, *mirrors = sources
     if not source.startswith((DRIVE, "https://", "http://")):
         path = Path(os.path.expanduser(source))
         if not path.exists():
@@ -82,10 +84,18 @@ def _local_source(manifest: Manifest, source: str, progress: Log) -> Iterator[Pa
     archive = folder / f"{hashlib.sha256(source.encode()).hexdigest()[:16]}.zip"
     if not archive.exists():
         progress(f"Downloading {source}")
-        if source.startswith(DRIVE):
-            download_from_drive(source.removeprefix(DRIVE), archive, progress)
-        else:
-            download(source, archive, progress)
+        try:
+            if source.startswith(DRIVE):
+                download_from_drive(source.removeprefix(DRIVE), archive, progress)
+            else:
+                download(source, archive, progress)
+        except ConnectionError as error:
+            if not mirrors:
+                raise
+            progress(str(error))
+            with _local_source(manifest, mirrors, progress) as path:
+                yield path
+            return
     try:
         yield archive
     except OSError as error:
