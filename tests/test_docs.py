@@ -106,7 +106,7 @@ def test_every_page_is_in_the_navigation_of_the_site():
     config = yaml.safe_load((ROOT / ".ci" / "mkdocs.yml").read_text(encoding="utf-8"))
     in_nav = re.findall(r"[\w/]+\.md", str(config["nav"]))
     pages = {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
-    assert {page for page in pages if not page.startswith(("ci/", "es/"))} == {*in_nav}
+    assert {page for page in pages if not page.startswith("ci/")} == {*in_nav}
     assert len(in_nav) == len({*in_nav})
 
 
