@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -51,13 +51,18 @@ def _environment() -> Environment:
     for name in ("style.css", "page.js"):
         text, key = folder.joinpath(name).read_text(encoding="utf-8"), name.partition(".")[0]
         environment.globals |= {key: Markup(text), f"{key}_hash": _hash_source(text)}
-    environment.filters |= {"number": format_number, "interval": interval_text, "decimals": decimals}
+    environment.filters |= {"code": with_code, "number": format_number, "interval": interval_text, "decimals": decimals}
     return environment
 
 
 def _hash_source(text: str) -> Markup:
     """Return the source by which a Content-Security-Policy allows an embedded style or script and no other."""
     return Markup(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'")
+
+
+def with_code(sentence: str) -> Markup:
+    """Return a sentence for a page, escaped; what stands in backticks is code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escape(sentence)))
 
 
 def save_and_embed(figure: Figure, path: Path) -> Markup:
