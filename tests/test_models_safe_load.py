@@ -266,7 +266,7 @@ DANGER = re.compile(
     re.MULTILINE,
 )
 SCRIPTS = {f"marinecv/{name}.py" for name in ("recipes/keras_script", "report/reconstruction_page")}  # for own models
-SCRIPTS |= {"benchmarks/predict_folder.py"}
+SCRIPTS |= {"marinecv/report/model_card.py", "benchmarks/predict_folder.py"}
 
 
 def test_nothing_of_ours_unpickles_evaluates_or_asks_a_shell():
@@ -275,3 +275,12 @@ def test_nothing_of_ours_unpickles_evaluates_or_asks_a_shell():
     paths = [path for folder in ("marinecv", "pipelines", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
     found = {path.relative_to(ROOT).as_posix() for path in paths if DANGER.search(path.read_text("utf-8"))}
     assert found - SCRIPTS == {"marinecv/models/safe_load.py"}
+
+
+def test_a_saved_classifier_says_what_its_outputs_mean(finished_run):
+    with zipfile.ZipFile(finished_run / "model.keras") as archive:
+        facts = json.loads(archive.read("metadata.json"))
+    preprocessing = json.loads((finished_run / "preprocessing.json").read_text(encoding="utf-8"))
+    assert facts["class_names"] == preprocessing["class_names"] and facts["image"] == preprocessing["image"]
+    assert facts["keras_version"] == keras.__version__ and "data_dirs" not in facts
+    assert keras.saving.load_model(finished_run / "model.keras").output_shape[1] == len(facts["class_names"])

@@ -72,6 +72,9 @@ def _safe_config(text: str | bytes) -> dict:
     def as_keras_3(entry: dict) -> dict:
         if "kernel_size" in entry and entry.get("groups") == 1:  # the default, which DepthwiseConv2D now refuses
             del entry["groups"]
+        activation = entry.get("activation")
+        if isinstance(activation, dict) and "keras_hub" in str(activation.get("module")):
+            raise ValueError("it has a model of KerasHub in the place of an activation")
         for key in ("input_layers", "output_layers"):
             if len(ends := entry.get(key, ())) == 1:  # or a model within a sequential one gives a list
                 entry[key] = ends[0]

@@ -29,6 +29,7 @@ from marinecv.inputs.spec import NONE, Augmentation
 from marinecv.models.autoencoders import decoder_of, encoder_of
 from marinecv.models.backbones import set_batch_norm_statistics
 from marinecv.models.flat import one_or_all
+from marinecv.models.save import save_model
 from marinecv.progress import duration
 from marinecv.runs import Run
 from marinecv.schema import check_type
@@ -211,8 +212,7 @@ def check_finite(model: keras.Model, run: Run, learning_rate: float, log: Log) -
 def keep(model: keras.Model, run: Run, recipe: Recipe) -> None:
     """Save `model.keras`, then `timing.json`: what the training cost."""
     with one_device(model) as local_model:
-        with whole_file(run.path("model.keras")) as part:
-            local_model.save(part)
+        save_model(local_model, run.path("model.keras"), run.read("preprocessing.json"))
         write_json(run.path("timing.json"), _timing(local_model, run, recipe))
 
 

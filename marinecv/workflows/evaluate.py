@@ -29,6 +29,7 @@ from marinecv.inputs.spec import ImageSpec
 from marinecv.models.flat import check_graph, flat
 from marinecv.models.outputs import with_probabilities
 from marinecv.models.safe_load import check_loadable
+from marinecv.models.save import save_model
 from marinecv.report.run_page import write_run_report
 from marinecv.runs import EXTERNAL, Run, fresh_folder
 from marinecv.schema import check_choice
@@ -257,7 +258,7 @@ def run_of_model(
         about = {"kind": EXTERNAL, "name": model.name, "parameters": model.count_params()}
         recipe = {"name": EXTERNAL, "title": f"Own model: {model.name}", "data": {"name": EXTERNAL}, **image}
         run = Run.create(folder, recipe | {"model": about}, preprocessing, catalog)
-        model.save(run.path("model.keras"))
+        save_model(model, run.path("model.keras"), preprocessing)
         judged = rows["split"].isin(SPLITS).to_numpy().nonzero()[0]
         rows, pixels = usable(run.catalog).iloc[judged], rows_of(pixels, judged)
         predictions = predict_table(run.load_model(), rows, spec, run.class_names, pixels=pixels)
