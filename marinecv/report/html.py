@@ -19,10 +19,12 @@ from PIL import Image
 
 from marinecv.choices import SPLITS
 from marinecv.evaluation.estimates import interval_text
+from marinecv.evaluation.predictions import read_predictions
 from marinecv.files.atomic import write_text
 from marinecv.inputs.to_rgb import open_rgb
 from marinecv.language import language_name, local_number, tr
 from marinecv.report.figures import figure_svg, save_png
+from marinecv.runs import Run
 
 THUMBNAIL_PX = 160
 _STYLE_OF_SVG = re.compile("<style.*?</style>", re.DOTALL)
@@ -113,6 +115,11 @@ def by_split(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     names = set(labeled["split"])
     order = [split for split in SPLITS[::-1] if split in names] + sorted(names.difference(SPLITS))
     return {split: labeled[labeled["split"] == split] for split in order}
+
+
+def labeled_predictions(run: Run) -> dict[str, pd.DataFrame]:
+    """Return the predictions of a run `by_split`."""
+    return by_split(read_predictions(run.path("predictions.csv"), run.class_names))
 
 
 def flatten_settings(data: dict, prefix: str = "") -> list[tuple[str, str]]:

@@ -60,11 +60,10 @@ def table_latex(table: pd.DataFrame, caption: str, label: str) -> str:
         label=f"tab:{label}",
         position=None if is_long else "htbp",
     )
-    return (
-        r"{\small" + "\n" + text + "}\n"
-        if is_long
-        else text.replace("]\n", "]\n\\centering\\small" + r"\tabcolsep=3pt" * is_wide + "\n", 1)
-    )
+    if is_long:
+        text = text.replace("Continued on next page", tr("Continued on next page"), 1)
+        return r"{\small" + f"\n{text}}}\n"
+    return text.replace("]\n", "]\n\\centering\\small" + r"\tabcolsep=3pt" * is_wide + "\n", 1)
 
 
 def document(title: str, tables: Iterable[str], figures: Mapping[str, str]) -> str:

@@ -9,12 +9,19 @@ from msgspec.structs import asdict
 from marinecv.choices import SCORED_SPLITS
 from marinecv.data.photos import is_of_crops
 from marinecv.data.user_tables import is_usable
-from marinecv.evaluation.calibration import BINS, bin_indices, calibrated, reliability_table, temperature_sentence
-from marinecv.evaluation.estimates import interval_text
-from marinecv.evaluation.leakage import NOT_CHECKED, leakage_sentences, read_leakage_scores
+from marinecv.evaluation.calibration import (
+    BINS,
+    bin_indices,
+    calibrated,
+    calibration_error_sentence,
+    reliability_table,
+    temperature_sentence,
+)
+from marinecv.evaluation.estimates import interval_text, is_grouped
+from marinecv.evaluation.leakage import leakage_sentences, read_leakage_scores
 from marinecv.evaluation.metrics import confused_pairs, confusion, image_losses, per_class_metrics, worst_losses
 from marinecv.evaluation.photos import metrics_of
-from marinecv.evaluation.predictions import probabilities_and_labels, read_predictions
+from marinecv.evaluation.predictions import probabilities_and_labels
 from marinecv.evaluation.published_comparison import compare_with_published
 from marinecv.evaluation.selective import threshold_table
 from marinecv.evaluation.test_usage import count_test_evaluations
@@ -26,9 +33,9 @@ from marinecv.language import local_number, tr
 from marinecv.report.explain_page import localization_tables
 from marinecv.report.figures import confusion_figure, curves, reliability_figure, save_png, selective_accuracy_figure
 from marinecv.report.html import (
-    by_split,
     flatten_settings,
     format_number,
+    labeled_predictions,
     save_and_embed,
     shared_command,
     thumbnail,
@@ -88,7 +95,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     recipe, demonstration = valid_recipe(run), run.demonstration
     environment = run.read("environment.json") if run.path("environment.json").is_file() else {}
     timing = asdict(run.timing) if run.path("timing.json").is_file() else {}
-    tables = by_split(read_predictions(run.path("predictions.csv"), run.class_names))
+    tables = labeled_predictions(run)
     if not tables:
         raise ValueError(f"{run.path('predictions.csv')} has no image with a true class to report.")
     metrics = _metrics(run, tables)
@@ -116,14 +123,14 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     return write_page(
         run.path("report.html"),
         "run.html",
-        title=recipe.get("title") or recipe.get("name") or run.folder.name,
+        title=title_of(run, recipe),
         demonstration=demonstration,
         about=_about(run, recipe, tables),
         summary=[_summary(split, metrics[split], is_of_crops(table)) for split, table in scored.items()],
         next=next_step(run, metrics[seen]["accuracy"], seen, leakage["scores"], classes.get("train"), sure, pairs),
         leakage=leakage,
         flattered=flattered,
-        grouped=any("groups" in figure for m in metrics.values() for figure in m.values() if isinstance(figure, dict)),
+        grouped=any(map(is_grouped, metrics.values())),
         shortened=recipe.get("shortened", ""),
         changes=run.accepted_changes,
         published=published,
@@ -198,6 +205,11 @@ def valid_recipe(run: Run) -> dict:
     return recipe
 
 
+def title_of(run: Run, recipe: dict) -> str:
+    """Return the title of a run."""
+    return recipe.get("title") or recipe.get("name") or run.folder.name
+
+
 def _choices(run: Run) -> dict[str, list[dict]]:
     """Return what was compared before the recipe was chosen, by the split it was judged on; none where it was named."""
     table = read_choices(run)
@@ -235,18 +247,15 @@ def _metrics(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, dict]:
 
 def _leakage(run: Run, tables: dict[str, pd.DataFrame]) -> dict:
     """Return the leakage check as sentences and rows, and the number of test evaluations as a sentence."""
-    path, test_usage = run.path("leakage.csv"), count_test_evaluations(run)["sentence"] if "test" in tables else ""
-    if not path.is_file():
-        return {"rows": [], "scores": None, "sentences": [tr(NOT_CHECKED)], "test_usage": test_usage, "related": False}
-    with run.with_hint("leakage.csv"):
-        scores = read_leakage_scores(path)
-    counts = scores[(scores["split"] == "validation") & (scores["metric"] == "accuracy")]["n"]
+    scores = leakage_of(run)
+    rows = [] if scores is None else scores.to_dict("records")
+    counts = {row["n"] for row in rows if row["split"] == "validation" and row["metric"] == "accuracy"}
     return {
-        "rows": scores.to_dict("records"),
+        "rows": rows,
         "scores": scores,
         "sentences": leakage_sentences(scores, retrain=False),  # `next_step` says what to do
-        "test_usage": test_usage,
-        "related": counts.nunique() > 1,  # fewer images without a related train image than in all
+        "test_usage": count_test_evaluations(run)["sentence"] if "test" in tables else "",
+        "related": len(counts) > 1,  # fewer images without a related train image than in all
     }
 
 
@@ -274,6 +283,13 @@ def published_rows(recipe: dict, metrics: dict, demonstration: bool) -> list[dic
     return rows
 
 
+def leakage_of(run: Run) -> pd.DataFrame | None:
+    """Return the `leakage_scores` of the run; None without a leakage check."""
+    path = run.path("leakage.csv")
+    with run.with_hint("leakage.csv"):
+        return read_leakage_scores(path) if path.is_file() else None
+
+
 def calibration_of(run: Run) -> Calibration | None:
     """Return the calibration of the run; None without one or without its model."""
     exists = all(run.path(name).is_file() for name in ("calibration.json", "model.keras"))
@@ -283,11 +299,12 @@ def calibration_of(run: Run) -> Calibration | None:
 def _calibration_drawings(sure: Calibration, figures: Path, demonstration: bool) -> dict:
     if sure.reason:
         return {"sentence": temperature_sentence(sure)}
-    before, after = map(pd.DataFrame, (sure.reliability.before, sure.reliability.after))
-    reliability = reliability_figure(before, None if sure.temperature == 1 else after, demonstration)
+    before, after = sure.reliability.before, None if sure.temperature == 1 else sure.reliability.after
+    reliability = reliability_figure(before, after, demonstration)
     triage = selective_accuracy_figure(pd.DataFrame(sure.review.curve), sure.review.goal, demonstration)
     return {
         "sentence": temperature_sentence(sure),
+        "error": calibration_error_sentence(sure),
         "reliability": save_and_embed(reliability, figures / "reliability.png"),
         "triage": save_and_embed(triage, figures / "triage.png"),
     }
