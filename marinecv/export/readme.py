@@ -1,15 +1,16 @@
 """The README of an export: how to make the right pixels, run the file, and notice that something is wrong."""
 
-from importlib.resources import files
-
 import jinja2
 
 from marinecv.export.formats import FILES
 from marinecv.run_records import Preprocessing
 
-LOADER = jinja2.FunctionLoader(lambda name: files(__package__).joinpath(name).read_text(encoding="utf-8"))
 ENVIRONMENT = jinja2.Environment(
-    loader=LOADER, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+    loader=jinja2.PackageLoader("marinecv.export", ""),
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    undefined=jinja2.StrictUndefined,
 )
 
 

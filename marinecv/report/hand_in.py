@@ -20,14 +20,7 @@ from marinecv.report.figures import comparison_curves, confusion_figure, curves,
 from marinecv.report.html import labeled_predictions
 from marinecv.report.latex import WIDEST, document, escape_latex, preamble, table_latex
 from marinecv.report.methods import experiment_methods, run_methods
-from marinecv.report.run_page import (
-    METRIC_NAMES,
-    calibration_of,
-    leakage_of,
-    published_rows,
-    title_of,
-    valid_recipe,
-)
+from marinecv.report.run_page import METRIC_NAMES, calibration_of, leakage_of, published_rows, title_of, valid_recipe
 from marinecv.runs import Run
 
 FOLDER = "hand_in"
@@ -122,9 +115,8 @@ def _run_tables(run: Run) -> dict[str, Table]:
         where, name = {"split": tr(split), "n": len(predictions)}, re.sub(r"\W", "_", split)
         tables[f"classes_{name}"] = class_table(split, predictions)
         counts = confusion(predictions)
-        numbered = counts.set_axis(map(str, range(len(counts))), axis=1)
-        numbered.insert(0, "true", list(counts.index))
-        titles = {"true": tr("true class"), **dict(zip(numbered.columns[1:], counts.columns, strict=True))}
+        numbered = counts.set_axis(range(len(counts)), axis=1).reset_index(names="true")
+        titles = {"true": tr("true class"), **dict(enumerate(counts.columns))}
         caption = tr("Confusion matrix, {split} (n = {n}): true classes in rows, predicted ones in columns.", **where)
         tables[f"confusion_{name}"] = Table(caption, numbered, titles)
     if (rows := leakage_of(run)) is not None:

@@ -13,13 +13,9 @@ WIDEST = 26
 """Columns, above which a table is left to the workbook: nobody could read it on a page."""
 _COMMANDS = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum", "`": "textasciigrave"}
 _COMMANDS |= {'"': "textquotedbl", "<": "textless", ">": "textgreater", "|": "textbar"}
-_ESCAPES = {
-    **{letter: rf"\{letter}" for letter in "&%$#_{}"},
-    "[": "{[}",
-    "]": "{]}",
-    "\N{NARROW NO-BREAK SPACE}": r"\,",
-}
-_ESCAPES |= {"\N{NO-BREAK SPACE}": "~", **{letter: rf"\{name}{{}}" for letter, name in _COMMANDS.items()}}
+_ESCAPES = {letter: rf"\{letter}" for letter in "&%$#_{}"} | {letter: f"{{{letter}}}" for letter in "[]*"}
+_ESCAPES |= {"\N{NO-BREAK SPACE}": "~", "\N{NARROW NO-BREAK SPACE}": r"\,"}
+_ESCAPES |= {letter: rf"\{name}{{}}" for letter, name in _COMMANDS.items()}
 PREAMBLE = r"""% For \input in the preamble of a document; the tables need these packages.
 \usepackage{iftex}
 \ifpdftex\usepackage[T1]{fontenc}\usepackage{textcomp}\usepackage{lmodern}\else\usepackage{fontspec}\fi

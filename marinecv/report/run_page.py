@@ -66,14 +66,8 @@ METRIC_NAMES = {
 MAX_PAIRS, MAX_IMAGES_PER_PAIR = 5, 6
 MAX_THUMBNAILS, SMALL_PX = 400, 64
 SHOWN_THRESHOLDS = (50, 60, 70, 80, 90, 95, 99)  # percent
-VALIDATED_FIELDS = {
-    "title": str,
-    "name": str,
-    "shortened": str,
-    "data": dict,
-    "training": dict,
-    "published": dict[str, dict],
-}
+VALIDATED_FIELDS = dict.fromkeys(("title", "name", "shortened"), str) | dict.fromkeys(("data", "training"), dict)
+VALIDATED_FIELDS["published"] = dict[str, dict]
 USAGE = """import marinecv as mcv
 
 run = mcv.Run({folder!r})  # the folder of this page
@@ -277,7 +271,7 @@ def published_rows(recipe: dict, metrics: dict, demonstration: bool) -> list[dic
                 "sentence": "",
             }
             if name == "accuracy" and not word:
-                accuracies = [] if value is None else [value]
+                accuracies = [value] if ours else []
                 row |= compare_with_published(published_metrics[name], published_metrics.get("n"), accuracies, n)
             rows.append(row | {"verdict": tr(row["verdict"]) if row["verdict"] else ""})
     return rows
