@@ -53,7 +53,8 @@ def _environment() -> Environment:
     for name in ("style.css", "page.js"):
         text, key = folder.joinpath(name).read_text(encoding="utf-8"), name.partition(".")[0]
         environment.globals |= {key: Markup(text), f"{key}_hash": _hash_source(text)}
-    environment.filters |= {"code": with_code, "number": format_number, "interval": interval_text, "decimals": decimals}
+    environment.filters |= {"code": with_code, "number": format_number, "interval": interval_text}
+    environment.filters |= {"decimals": decimals, "tr": tr}
     return environment
 
 

@@ -122,11 +122,7 @@ def _training(run: Run, recipe: dict) -> list[str]:
     elif kind:
         sentences.append(tr("The network is of the kind {kind}.", kind=kind))
     if augmentation := training.get("augmentation"):
-        used = [
-            tr(AUGMENTATIONS[name], value=value)
-            for name, value in augmentation.items()
-            if name in AUGMENTATIONS and value
-        ]
+        used = [tr(AUGMENTATIONS[name], value=augmentation[name]) for name in AUGMENTATIONS if augmentation.get(name)]
         sentences.append(tr("Train images were augmented at random: {names}.", names=", ".join(used)))
     else:
         sentences.append(tr("Train images were not augmented."))

@@ -173,7 +173,7 @@ def _limits(run: Run, recipe: dict, table: pd.DataFrame, leakage: list[str]) -> 
 
 def _plain(text: str) -> str:
     """Return text as Markdown that shows it and does nothing else."""
-    return re.sub(r"([\\`*_{}\[\]#|$])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    return re.sub(r"([\\`*_{}\[\]#|$~])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
 
 
 def _markdown(table: pd.DataFrame) -> str:

@@ -105,6 +105,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     scored = {split: table for split, table in tables.items() if split in SCORED_SPLITS} or tables
     images = {split: _image_table(table, run.class_names, temperature) for split, table in tables.items()}
     flattered = tr(CHOSEN_ON_TEST) if run.preprocessing.select_on == "test" else ""
+    attributes, said = _attribute_scores(run), "demonstration=True, " * demonstration
     pairs, classes = _confused_pairs(tables[judged], paths), {s: per_class_metrics(t) for s, t in tables.items()}
     figures, drawn_curves = run.path("figures"), None
     is_solved = recipe.get("training", {}).get("head_l2") and history is not None and len(history) == 1  # in no epochs
@@ -130,7 +131,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         published=published,
         metrics=metrics,
         figure_names={key: tr(label) for key, label in METRIC_NAMES.items() if any(key in m for m in metrics.values())},
-        attributes=_attribute_scores(run),
+        attributes=attributes,
         choices=_choices(run),
         curves=drawn_curves,
         timing=[(key.replace("_", " "), format_number(value)) for key, value in timing.items()],
@@ -153,7 +154,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         recipe=flatten_settings({key: value for key, value in recipe.items() if key != "published"}),
         command=shared_command(environment.pop("command", "")),
         environment=flatten_settings(environment),
-        usage=_usage(run),
+        usage="" if attributes else USAGE.format(folder=run.folder.resolve().name, demonstration=said),
     )
 
 
@@ -179,14 +180,6 @@ def _summary(split: str, metrics: dict, of_crops: bool) -> str:
         for what, figure in parts.items()
     ]
     return tr("{split} accuracy: {accuracies}.", split=tr(split).capitalize(), accuracies="; ".join(texts))
-
-
-def _usage(run: Run) -> str:
-    """Return Python lines that load the model and predict an image; empty for a multimodal run."""
-    if run.path("attribute_scores.csv").is_file():  # predictions need attributes too
-        return ""
-    demonstration = "demonstration=True, " if run.demonstration else ""
-    return USAGE.format(folder=run.folder.resolve().name, demonstration=demonstration)
 
 
 def valid_recipe(run: Run) -> dict:
