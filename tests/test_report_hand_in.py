@@ -198,6 +198,10 @@ def test_methods_of_crops_and_of_an_autoencoder(run, monkeypatch):
     assert "cut out with a margin of 0.1 of its sides. At most 5 photographs of each split" in text
     assert "with several" not in text and "of accuracies by Wilson" in text
     assert "The training images were boxes, cut out with a margin of 0.1" in card_text(with_model(run))
+    training = {"augmentation": {"flip": 0, "zoom": 0.0}, "head_l2": 1.0}
+    write_json(run.path("recipe.json"), run.read("recipe.json") | {"training": training, "shortened": "3 of 9"})
+    text = " ".join(run_methods(run))
+    assert "Train images were not augmented. The head was solved" in text and "training was shortened" in text
     monkeypatch.setattr(Run, "is_autoencoder", True)
     assert "95% intervals: a bootstrap over images (2000 resamples)." in run_methods(run)
 

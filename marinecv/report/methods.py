@@ -121,15 +121,16 @@ def _training(run: Run, recipe: dict) -> list[str]:
         return [tr("The model was trained elsewhere.")]
     elif kind:
         sentences.append(tr("The network is of the kind {kind}.", kind=kind))
-    if augmentation := training.get("augmentation"):
-        used = [tr(AUGMENTATIONS[name], value=augmentation[name]) for name in AUGMENTATIONS if augmentation.get(name)]
-        sentences.append(tr("Train images were augmented at random: {names}.", names=", ".join(used)))
-    else:
-        sentences.append(tr("Train images were not augmented."))
+    augmentation = training.get("augmentation") or {}
+    used = [tr(AUGMENTATIONS[name], value=augmentation[name]) for name in AUGMENTATIONS if augmentation.get(name)]
+    sentence = tr("Train images were augmented at random: {names}.", names=", ".join(used))
+    sentences.append(sentence if used else tr("Train images were not augmented."))
     if training.get("class_weights") or training.get("balanced"):
         sentences.append(tr("Rare classes were weighted more."))
     if training.get("head_l2"):
         sentences.append(tr("The head was solved by logistic regression (penalty {l2}).", l2=training["head_l2"]))
+    if recipe.get("shortened"):
+        sentences.append(tr("The training was shortened, so the metrics are not comparable with published ones."))
     timing = run.timing if run.path("timing.json").is_file() and "optimizer" in training else None
     if timing is None or (training.get("head_l2") and timing.epochs == 1):  # nothing beside the solved head
         return sentences
@@ -145,8 +146,6 @@ def _training(run: Run, recipe: dict) -> list[str]:
         "the best by {monitor}."
     )
     sentences.append(tr(text, optimizer=OPTIMIZERS[training["optimizer"]], **words))
-    if recipe.get("shortened"):
-        sentences.append(tr("The training was shortened, so the metrics are not comparable with published ones."))
     return sentences
 
 
