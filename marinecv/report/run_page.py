@@ -105,7 +105,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     scored = {split: table for split, table in tables.items() if split in SCORED_SPLITS} or tables
     images = {split: _image_table(table, run.class_names, temperature) for split, table in tables.items()}
     flattered = tr(CHOSEN_ON_TEST) if run.preprocessing.select_on == "test" else ""
-    attributes, said = _attribute_scores(run), "demonstration=True, " * demonstration
+    attributes, flag = _attribute_scores(run), "demonstration=True, " * demonstration
     pairs, classes = _confused_pairs(tables[judged], paths), {s: per_class_metrics(t) for s, t in tables.items()}
     figures, drawn_curves = run.path("figures"), None
     is_solved = recipe.get("training", {}).get("head_l2") and history is not None and len(history) == 1  # in no epochs
@@ -154,7 +154,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         recipe=flatten_settings({key: value for key, value in recipe.items() if key != "published"}),
         command=shared_command(environment.pop("command", "")),
         environment=flatten_settings(environment),
-        usage="" if attributes else USAGE.format(folder=run.folder.resolve().name, demonstration=said),
+        usage="" if attributes else USAGE.format(folder=run.folder.resolve().name, demonstration=flag),
     )
 
 
