@@ -31,7 +31,23 @@ from marinecv.report.methods import run_methods
 from marinecv.report.model_card import card_text, write_card
 from marinecv.runs import Run
 
-ODD = ["a & b", "50 %", "x_y", "#1", "$x^2$", "{c}", "\\emph{d}", "~e^", "[f]", '"g"', "<h>|`", "n--m", "001", "=1+1"]
+ODD = [
+    "a & b",
+    "50 %",
+    "x_y",
+    "#1",
+    "$x^2$",
+    "{c}",
+    "\\emph{d}",
+    "~e^",
+    "[f]",
+    '"g"',
+    "<h>|`",
+    "n--m",
+    "001",
+    "=1+1",
+    "*st",
+]
 ODD += ["Ñandú", "鱼", "🐟", "عربي", "two\nlines"]
 
 
@@ -69,7 +85,7 @@ def unescaped(text):
     for name, letter in commands.items():
         text = text.replace(rf"\{name}{{}}", f"\x00{ord(letter)};")
     text = re.sub(r"\\([&%$#_{}])", lambda match: f"\x00{ord(match[1])};", text)
-    text = text.replace("{[}", "[").replace("{]}", "]").replace("-{}", "-")
+    text = text.replace("{[}", "[").replace("{]}", "]").replace("{*}", "*").replace("-{}", "-")
     assert not set(text) & set('\\&%$#_{}~^`"<>|'), text
     return re.sub("\x00(\\d+);", lambda match: chr(int(match[1])), text)
 
@@ -87,6 +103,9 @@ def test_a_table_has_booktabs_a_caption_and_a_label_and_a_long_one_goes_on_over_
     assert r"a\&b & 7 \\" in text and r"class\_x" in text and "{lr}" in text
     long = table_latex(pd.DataFrame({"a": ["x"] * 41, "b": ["y"] * 41}), "c", "l")
     assert r"\begin{longtable}{ll}" in long and r"\begin{table}" not in long
+    with language("es"):
+        long = table_latex(pd.DataFrame({"a": ["x"] * 41, "b": ["y"] * 41}), "c", "l")
+    assert "Continúa en la página siguiente" in long and "Continued" not in long
     wide = table_latex(pd.DataFrame([["1"] * 9], columns=list("abcdefghi")), "c", "l")
     assert wide.count(r"\rotatebox{90}") == 8
     assert "U+1F41F" in preamble(["🐟"]) and "DeclareUnicodeCharacter" not in preamble(["abc"])
@@ -170,6 +189,21 @@ def test_methods_say_what_was_chosen(run):
     ):
         assert part in text
     assert "cross-validation;" not in text
+
+
+def test_methods_of_crops_and_of_an_autoencoder(run, monkeypatch):
+    write_json(run.path("preprocessing.json"), run.read("preprocessing.json") | {"crops": 0.1})
+    write_json(run.path("recipe.json"), run.read("recipe.json") | {"data": {"limit": 5, "label_rule": "dominant"}})
+    text = " ".join(run_methods(run))
+    assert "cut out with a margin of 0.1 of its sides. At most 5 photographs of each split" in text
+    assert "with several" not in text and "of accuracies by Wilson" in text
+    assert "The training images were boxes, cut out with a margin of 0.1" in card_text(with_model(run))
+    training = {"augmentation": {"flip": 0, "zoom": 0.0}, "head_l2": 1.0}
+    write_json(run.path("recipe.json"), run.read("recipe.json") | {"training": training, "shortened": "3 of 9"})
+    text = " ".join(run_methods(run))
+    assert "Train images were not augmented. The head was solved" in text and "training was shortened" in text
+    monkeypatch.setattr(Run, "is_autoencoder", True)
+    assert "95% intervals: a bootstrap over images (2000 resamples)." in run_methods(run)
 
 
 def words_of(figure):
@@ -336,6 +370,7 @@ def test_a_card_names_licenses_and_limits(run, monkeypatch):
     }
     write_json(run.path("recipe.json"), recipe)
     preprocessing = run.read("preprocessing.json") | {"data": "aquarium", "demonstration": True, "select_on": "test"}
+    preprocessing["image"]["letterbox_px"] = 1024
     write_json(run.path("preprocessing.json"), preprocessing)
     assert "License of the data: not stated" in card_text(with_model(run))  # other classes: not that data set
     known = replace(mcv.load_manifest("aquarium"), class_names=CLASSES, demonstration=True)
@@ -348,12 +383,22 @@ def test_a_card_names_licenses_and_limits(run, monkeypatch):
         "generated images",
         "shortened: 1 of 9",
         "chosen on test",
+        "side = max(1024, *picture.size)",
     ):
         assert part in text
     write_json(run.path("recipe.json"), recipe | {"model": {"backbone": "/home/me/mine.keras", "weights": "imagenet"}})
     assert "License of the weights: not stated (mine.keras)" in card_text(run)
     write_json(run.path("recipe.json"), recipe | {"model": {"kind": "cnn"}})
     assert "License of the weights: none used" in card_text(run)
+    write_table(run.path("attribute_scores.csv"), pd.DataFrame({"attributes": ["none"]}))
+    assert "photo.jpg" not in card_text(run)  # a model that takes attributes too
+
+
+def test_a_card_without_test_images_says_so(tmp_path):
+    run = with_model(Run(make_run(tmp_path / "tank-1", counts={"train": 9, "validation": 6})))
+    assert "There is no test set: the metrics are of validation, by which the training was stopped." in card_text(run)
+    write_json(run.path("recipe.json"), {"model": {"kind": "own"}})
+    assert "There is no test set: the metrics are of validation.\n" in card_text(run)
 
 
 def test_the_front_matter_holds_whatever_classes_and_folders_are_called(odd_run):
@@ -375,8 +420,10 @@ def test_hugging_face_reads_the_card(run):
 def test_the_card_shows_how_plain_keras_loads_its_model(finished_run, tmp_path):
     run = Run(shutil.copytree(finished_run, tmp_path / "tank-1"))
     mcv.write_report(run.folder, formats="card", log=None)
-    code = re.search("```python\n(.*?)```", (run.path("card") / "README.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+    text = (run.path("card") / "README.md").read_text(encoding="utf-8")
+    code = "".join(re.findall("```python\n(.*?)```", text, re.DOTALL))
     assert "marinecv" not in code
+    draw_image("crab", seed=0).save(run.path("card", "photo.jpg"))
     made = subprocess.run(
         [sys.executable, "-c", code], cwd=run.path("card"), capture_output=True, text=True, timeout=300
     )

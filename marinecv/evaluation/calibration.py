@@ -188,6 +188,21 @@ def temperature_sentence(calibration: Calibration) -> str:
     )
 
 
+def calibration_error_sentence(calibration: Calibration) -> str:
+    """Return a sentence on the calibration error of a calibration that has no `reason`."""
+    values = {"before": calibration.ece.before, "after": calibration.ece.after, "perfect": calibration.ece.by_chance}
+    text = (
+        "The expected calibration error (ECE, 15 bins, n={n}) is {before:.3f} before and {after:.3f} after; with this "
+        "number of images a perfectly calibrated model would have {perfect:.3f} on average."
+    )
+    if calibration.temperature == 1:
+        text = (
+            "The expected calibration error (ECE, 15 bins, n={n}) is {before:.3f}; with this number of images a "
+            "perfectly calibrated model would have {perfect:.3f} on average."
+        )
+    return tr(text, n=calibration.n_calibration, **values)
+
+
 def _losses(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:
     return -np.log(_clipped(probabilities)[np.arange(len(true)), true])
 

@@ -67,6 +67,11 @@ def has_interval(figure: Mapping) -> bool:
     return figure["low"] is not None and figure["low"] == figure["low"]
 
 
+def is_grouped(metrics: Mapping) -> bool:
+    """Return whether the intervals of the metrics of a split are over groups of related images."""
+    return any("groups" in figure for figure in metrics.values() if isinstance(figure, Mapping))
+
+
 def interval_text(figure: Mapping, form: str = ".3f") -> str:
     """Return the interval of a metric, or why there is none: "95% CI 0.781 to 0.930"."""
     if has_interval(figure):

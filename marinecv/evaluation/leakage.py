@@ -51,17 +51,19 @@ def read_leakage_scores(path: str | Path) -> pd.DataFrame:
 
 
 def leakage_sentences(
-    scores: pd.DataFrame,
+    scores: pd.DataFrame | None,
     kinds: str = "copy, near-duplicate or neighboring frame",
     train: str = "train",
     *,
     retrain: bool = True,
 ) -> list[str]:
-    """Return sentences on the accuracies of `leakage_scores`: one a split, one on the folds.
+    """Return sentences on the accuracies of `leakage_scores`, None without a check: one a split, one on the folds.
 
     `kinds` names the related images that were searched, `train` where. `retrain` is False for a model that cannot be
     trained in folds, as it was trained elsewhere.
     """
+    if scores is None:
+        return [tr(NOT_CHECKED)]
     rows = scores[scores["metric"] == "accuracy"].set_index(["subset", "split"])
     sentences, related = [], 0
     for split in (split for subset, split in rows.index if subset == AS_SPLIT):

@@ -42,6 +42,12 @@ def count_test_evaluations(run: Run) -> dict:
     return {"looks": sum(counts), "runs": len(counts), "split_sha256": split, "sentence": sentence}
 
 
+def evaluated_elsewhere(run: Run) -> bool:
+    """Return whether a run was evaluated on images of another source."""
+    log = run.path("log.txt")
+    return log.is_file() and ": evaluate on " in log.read_text(encoding="utf-8", errors="replace")
+
+
 def _split(run: Run) -> str:
     with suppress(ValueError):  # a run beside it may be broken or unfinished
         return run.preprocessing.split_sha256

@@ -7,10 +7,8 @@ from marinecv.schema import check_choice
 FILES = {"litert": "model.tflite", "savedmodel": "model", "onnx": "model.onnx"}
 QUANTIZATIONS = ("none", "float16", "int8-dynamic", "int8-full", "int8-io")
 SAMPLED = ("int8-full", "int8-io")  # quantized by the ranges of activations on train images
-_NEEDS = {"litert": ("ai_edge_litert",), "savedmodel": (), "onnx": ("onnx", "onnxruntime", "tf2onnx")}
-
-
 RESIZE = "resize"  # at the end of a folder's name: the file fits pictures itself
+_NEEDS = {"litert": ("ai_edge_litert",), "savedmodel": (), "onnx": ("onnx", "onnxruntime", "tf2onnx")}
 
 
 def check_format(format: str, quantize: str = "none", resize: bool = False) -> None:

@@ -19,10 +19,7 @@ from marinecv.runs import Run
 from marinecv.schema import read
 
 PARITY_FILE, EXPECTED = "parity.json", "expected.json"
-TOLERANCE, INTEGER_TOLERANCE = (
-    0.02,
-    0.05,
-)  # 8 bits move more where a gray level is rounded differently
+TOLERANCE, INTEGER_TOLERANCE = (0.02, 0.05)  # 8 bits move more where a gray level is rounded differently
 
 
 class ParityRecord(Struct, frozen=True):

@@ -12,12 +12,11 @@ from marinecv.evaluation.estimates import has_interval, interval_text
 from marinecv.evaluation.folds import fold_cameras, fold_metrics, fold_words
 from marinecv.evaluation.groups import common_groups
 from marinecv.evaluation.metrics import confusion
-from marinecv.evaluation.predictions import read_predictions
 from marinecv.experiments import CHOSEN_ON_TEST, Experiment
 from marinecv.files.csv_tables import check_columns
 from marinecv.language import tr
 from marinecv.report.figures import comparison_curves
-from marinecv.report.html import by_split, flatten_settings, save_and_embed, write_page
+from marinecv.report.html import flatten_settings, labeled_predictions, save_and_embed, write_page
 from marinecv.runs import Run
 
 NO_SETTINGS = ("name", "title", "published", "base_hash", "claim", "assumptions")
@@ -29,11 +28,7 @@ def write_experiment_report(experiment_folder: str | Path) -> Path:
     experiment = Experiment(experiment_folder)
     table, demonstration = experiment.table, experiment.demonstration
     runs = {name: Run(experiment.cell_folder(name)) for name in table["name"]}
-    predictions = {
-        name: by_split(read_predictions(run.path("predictions.csv"), run.class_names))
-        for name, run in runs.items()
-        if not run.is_autoencoder
-    }
+    predictions = {name: labeled_predictions(run) for name, run in runs.items() if not run.is_autoencoder}
     histories = {name: _history(run) for name, run in runs.items() if run.path("history.csv").is_file()}
     settings = _settings(runs)
     accuracies, drawn = [s for s in SCORED_SPLITS[::-1] if set(_accuracy_columns(s)) <= set(table)], None

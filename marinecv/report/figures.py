@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import keras
 
 NON_METRIC_COLUMNS = {"epoch", "learning_rate", "seconds"}  # of the columns of a history
+Rows = pd.DataFrame | list[dict]
 FIRST_METRICS = ("loss", "accuracy", "precision", "recall")  # of the metrics of a history
 
 
@@ -155,13 +156,13 @@ def confusion_figure(
 
 
 @styled
-def reliability_figure(before: pd.DataFrame, after: pd.DataFrame | None, demonstration: bool = False) -> Figure:
+def reliability_figure(before: Rows, after: Rows | None, demonstration: bool = False) -> Figure:
     """Draw accuracy by confidence with 95% intervals, before and after temperature scaling.
 
-    Both are `reliability_table` results; None leaves `after` out. Point area grows with the number of images.
+    Both are rows of `reliability_table`; None leaves `after` out. Point area grows with the number of images.
     """
-    drawn = [(tr("Before"), before, COLORS[7]), (tr("After"), after, COLORS[0])]
-    drawn = [("", before, COLORS[0])] if after is None else drawn
+    drawn = [(tr("Before"), pd.DataFrame(before), COLORS[7]), (tr("After"), pd.DataFrame(after), COLORS[0])]
+    drawn = [("", drawn[0][1], COLORS[0])] if after is None else drawn
     panels = {"columns": len(drawn), "sharex": True, "sharey": True, "squeeze": False}
     figure, [axes] = new_figure(6.4, 3.6, demonstration, **panels)
     most = max(table["n"].max() for _, table, _ in drawn)

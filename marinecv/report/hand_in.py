@@ -12,17 +12,15 @@ from matplotlib.figure import Figure
 from marinecv.choices import SCORED_SPLITS
 from marinecv.data.writers.xlsx import check_xlsx, write_sheets
 from marinecv.evaluation.folds import fold_metrics
-from marinecv.evaluation.leakage import read_leakage_scores
 from marinecv.evaluation.metrics import confusion, per_class_metrics
-from marinecv.evaluation.predictions import read_predictions
 from marinecv.experiments import Experiment
 from marinecv.files.atomic import write_text
 from marinecv.language import local_number, tr
 from marinecv.report.figures import comparison_curves, confusion_figure, curves, reliability_figure, save_vector
-from marinecv.report.html import by_split
+from marinecv.report.html import labeled_predictions
 from marinecv.report.latex import WIDEST, document, escape_latex, preamble, table_latex
 from marinecv.report.methods import experiment_methods, run_methods
-from marinecv.report.run_page import METRIC_NAMES, calibration_of, published_rows, valid_recipe
+from marinecv.report.run_page import METRIC_NAMES, calibration_of, leakage_of, published_rows, title_of, valid_recipe
 from marinecv.runs import Run
 
 FOLDER = "hand_in"
@@ -54,14 +52,11 @@ class Table:
 
     def texts(self) -> pd.DataFrame:
         """Return the table as text in the language of the block, each number with its interval."""
-        columns = []
-        for key in self.titles:
-            texts = [self._text(value) for value in self.rows[key]]
-            if f"{key}_low" in self.rows:
-                bounds = zip(self.rows[f"{key}_low"], self.rows[f"{key}_high"], strict=True)
-                texts = [text and f"{text} {self._interval(*ends)}" for text, ends in zip(texts, bounds, strict=True)]
-            columns.append(texts)
-        return pd.DataFrame(zip(*columns, strict=True), columns=list(self.titles.values()), dtype=object)
+        texts = self.rows[list(self.titles)].astype(object).map(self._text)
+        for key in (key for key in self.titles if f"{key}_low" in self.rows):
+            columns = texts[key], self.rows[f"{key}_low"], self.rows[f"{key}_high"]
+            texts[key] = [text and f"{text} {self._interval(*ends)}" for text, *ends in zip(*columns, strict=True)]
+        return texts.set_axis(list(self.titles.values()), axis=1)
 
     def _text(self, value: object) -> str:
         if isinstance(value, str):
@@ -88,7 +83,7 @@ def write_hand_in(work: Run | Experiment, formats: Iterable[str]) -> Path:
         tables, figures = _experiment_tables(work, runs), _experiment_figures(work, runs)
         methods = experiment_methods(work, runs)
     else:
-        title, methods = valid_recipe(work).get("title") or work.folder.name, run_methods(work)
+        title, methods = title_of(work, valid_recipe(work)), run_methods(work)
         tables, figures = _run_tables(work), _run_figures(work)
     folder = work.folder / FOLDER
     (folder / "figures").mkdir(parents=True, exist_ok=True)
@@ -120,13 +115,11 @@ def _run_tables(run: Run) -> dict[str, Table]:
         where, name = {"split": tr(split), "n": len(predictions)}, re.sub(r"\W", "_", split)
         tables[f"classes_{name}"] = class_table(split, predictions)
         counts = confusion(predictions)
-        numbered = counts.set_axis(map(str, range(len(counts))), axis=1)
-        numbered.insert(0, "true", list(counts.index))
-        titles = {"true": tr("true class"), **dict(zip(numbered.columns[1:], counts.columns, strict=True))}
+        numbered = counts.set_axis(range(len(counts)), axis=1).reset_index(names="true")
+        titles = {"true": tr("true class"), **dict(enumerate(counts.columns))}
         caption = tr("Confusion matrix, {split} (n = {n}): true classes in rows, predicted ones in columns.", **where)
         tables[f"confusion_{name}"] = Table(caption, numbered, titles)
-    if run.path("leakage.csv").is_file():
-        rows = read_leakage_scores(run.path("leakage.csv"))
+    if (rows := leakage_of(run)) is not None:
         rows = rows[rows["metric"] == "accuracy"].rename(columns={"low": "value_low", "high": "value_high"})
         rows = rows.assign(**{name: list(map(tr, rows[name])) for name in ("subset", "split")})
         titles = {"subset": tr("images"), "split": tr("split"), "value": tr("accuracy"), "n": "n"}
@@ -194,7 +187,7 @@ def _run_figures(run: Run) -> Iterator[tuple[str, str, Figure]]:
         figure = confusion_figure(confusion(predictions), demonstration=run.demonstration)
         yield "confusion_" + re.sub(r"\W", "_", split), caption, figure
     if (calibration := calibration_of(run)) and not calibration.reason:
-        before, after = map(pd.DataFrame, (calibration.reliability.before, calibration.reliability.after))
+        before, after = calibration.reliability.before, calibration.reliability.after
         after = None if calibration.temperature == 1 else after
         caption = tr("Accuracy by confidence, n = {n}, with 95% intervals by image.", n=calibration.n_calibration)
         yield "reliability", caption, reliability_figure(before, after, run.demonstration)
@@ -208,7 +201,5 @@ def _experiment_figures(experiment: Experiment, runs: Mapping[str, Run]) -> Iter
 
 def _predictions(run: Run) -> dict[str, pd.DataFrame]:
     """Return the predictions of the splits that the model did not learn from, if there are any."""
-    if run.is_autoencoder:
-        return {}
-    tables = by_split(read_predictions(run.path("predictions.csv"), run.class_names))
+    tables = {} if run.is_autoencoder else labeled_predictions(run)
     return {split: table for split, table in tables.items() if split != "train"}

@@ -19,10 +19,12 @@ from PIL import Image
 
 from marinecv.choices import SPLITS
 from marinecv.evaluation.estimates import interval_text
+from marinecv.evaluation.predictions import read_predictions
 from marinecv.files.atomic import write_text
 from marinecv.inputs.to_rgb import open_rgb
 from marinecv.language import language_name, local_number, tr
 from marinecv.report.figures import figure_svg, save_png
+from marinecv.runs import Run
 
 THUMBNAIL_PX = 160
 _STYLE_OF_SVG = re.compile("<style.*?</style>", re.DOTALL)
@@ -51,7 +53,8 @@ def _environment() -> Environment:
     for name in ("style.css", "page.js"):
         text, key = folder.joinpath(name).read_text(encoding="utf-8"), name.partition(".")[0]
         environment.globals |= {key: Markup(text), f"{key}_hash": _hash_source(text)}
-    environment.filters |= {"code": with_code, "number": format_number, "interval": interval_text, "decimals": decimals}
+    environment.filters |= {"code": with_code, "number": format_number, "interval": interval_text}
+    environment.filters |= {"decimals": decimals, "tr": tr}
     return environment
 
 
@@ -113,6 +116,11 @@ def by_split(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     names = set(labeled["split"])
     order = [split for split in SPLITS[::-1] if split in names] + sorted(names.difference(SPLITS))
     return {split: labeled[labeled["split"] == split] for split in order}
+
+
+def labeled_predictions(run: Run) -> dict[str, pd.DataFrame]:
+    """Return the predictions of a run `by_split`."""
+    return by_split(read_predictions(run.path("predictions.csv"), run.class_names))
 
 
 def flatten_settings(data: dict, prefix: str = "") -> list[tuple[str, str]]:

@@ -13,13 +13,9 @@ WIDEST = 26
 """Columns, above which a table is left to the workbook: nobody could read it on a page."""
 _COMMANDS = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum", "`": "textasciigrave"}
 _COMMANDS |= {'"': "textquotedbl", "<": "textless", ">": "textgreater", "|": "textbar"}
-_ESCAPES = {
-    **{letter: rf"\{letter}" for letter in "&%$#_{}"},
-    "[": "{[}",
-    "]": "{]}",
-    "\N{NARROW NO-BREAK SPACE}": r"\,",
-}
-_ESCAPES |= {"\N{NO-BREAK SPACE}": "~", **{letter: rf"\{name}{{}}" for letter, name in _COMMANDS.items()}}
+_ESCAPES = {letter: rf"\{letter}" for letter in "&%$#_{}"} | {letter: f"{{{letter}}}" for letter in "[]*"}
+_ESCAPES |= {"\N{NO-BREAK SPACE}": "~", "\N{NARROW NO-BREAK SPACE}": r"\,"}
+_ESCAPES |= {letter: rf"\{name}{{}}" for letter, name in _COMMANDS.items()}
 PREAMBLE = r"""% For \input in the preamble of a document; the tables need these packages.
 \usepackage{iftex}
 \ifpdftex\usepackage[T1]{fontenc}\usepackage{textcomp}\usepackage{lmodern}\else\usepackage{fontspec}\fi
@@ -60,11 +56,10 @@ def table_latex(table: pd.DataFrame, caption: str, label: str) -> str:
         label=f"tab:{label}",
         position=None if is_long else "htbp",
     )
-    return (
-        r"{\small" + "\n" + text + "}\n"
-        if is_long
-        else text.replace("]\n", "]\n\\centering\\small" + r"\tabcolsep=3pt" * is_wide + "\n", 1)
-    )
+    if is_long:
+        text = text.replace("Continued on next page", tr("Continued on next page"), 1)
+        return r"{\small" + f"\n{text}}}\n"
+    return text.replace("]\n", "]\n\\centering\\small" + r"\tabcolsep=3pt" * is_wide + "\n", 1)
 
 
 def document(title: str, tables: Iterable[str], figures: Mapping[str, str]) -> str:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from marinecv.choices import SPLITS
 from marinecv.data.user_tables import is_usable
+from marinecv.evaluation.estimates import is_grouped
 from marinecv.evaluation.leakage import GROUPED
-from marinecv.evaluation.test_usage import count_test_evaluations
+from marinecv.evaluation.test_usage import count_test_evaluations, evaluated_elsewhere
 from marinecv.experiments import Experiment
 from marinecv.language import tr
 from marinecv.models.backbone_table import is_preset
+from marinecv.report.run_page import leakage_of
 from marinecv.runs import Run
 
 VERSIONS = {"marinecv": "marinecv", "tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy", "python": "Python"}
@@ -25,6 +27,12 @@ AUGMENTATIONS = {
     "erasing": "random erasing (probability {value})",
     "mixup": "mixup (alpha {value})",
     "cutmix": "CutMix (alpha {value})",
+}
+LABEL_RULES = {
+    "dominant": "the largest summed box area times number of boxes",
+    "area": "the largest summed box area",
+    "count": "the largest number of boxes",
+    "union": "the largest area covered by boxes",
 }
 OPTIMIZERS = {"rmsprop": "RMSprop", "adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}
 
@@ -58,8 +66,7 @@ def run_methods(run: Run) -> list[str]:
 
 
 def _data(run: Run, recipe: dict) -> list[str]:
-    data, preprocessing = recipe.get("data", {}), run.read("preprocessing.json")
-    sentences, split_by = [], data.get("split_by")
+    data, preprocessing, sentences = recipe.get("data", {}), run.preprocessing, []
     if run.path("catalog.csv").is_file():
         catalog = run.catalog
         usable = catalog[is_usable(catalog)]
@@ -69,16 +76,15 @@ def _data(run: Run, recipe: dict) -> list[str]:
         words |= {"classes": usable["class_name"].nunique(), "excluded": len(catalog) - len(usable)}
         text = "The data set {name} has {n} usable images of {classes} classes ({counts}; excluded: {excluded})."
         sentences.append(tr(text, **words))
-        if (usable["dominance"] < 1).any():
-            rule = {
-                "dominant": tr("the largest summed box area times number of boxes"),
-                "area": tr("the largest summed box area"),
-                "count": tr("the largest number of boxes"),
-                "union": tr("the largest area covered by boxes"),
-            }.get(data.get("label_rule"), str(data.get("label_rule")))
+        if preprocessing.crops is not None:
+            text = "Each is a box of a photograph, cut out with a margin of {margin} of its sides."
+            sentences.append(tr(text, margin=preprocessing.crops))
+        elif data.get("label_rule") in LABEL_RULES and (usable["dominance"] < 1).any():
+            rule = tr(LABEL_RULES[data["label_rule"]])
             sentences.append(tr("The class of an image with several is that with {rule}.", rule=rule))
     if data.get("limit"):
-        sentences.append(tr("At most {n} images of each split were used.", n=data["limit"]))
+        what = tr("images") if preprocessing.crops is None else tr("photographs")
+        sentences.append(tr("At most {n} {what} of each split were used.", n=data["limit"], what=what))
     if run.demonstration:
         sentences.append(tr("The images are generated, so the metrics say nothing about real animals."))
     how = {
@@ -86,19 +92,18 @@ def _data(run: Run, recipe: dict) -> list[str]:
         "random": tr("The images were split at random"),
         "stratified": tr("The images were split at random within each class"),
         "grouped": tr("The images were split at random, related images together"),
-    }.get(split_by, tr("The split is that of the data"))
+    }.get(data.get("split_by"), tr("The split is that of the data"))
     if run.fold:
         how = tr("Validation is fold {fold} of a cross-validation", fold=run.fold)
-    digest = preprocessing.get("split_sha256")
+    digest, spec = preprocessing.split_sha256, run.spec
     sentences.append(tr("{how} (SHA-256 {digest}…).", how=how, digest=digest[:16]) if digest else f"{how}.")
-    image = preprocessing.get("image", {})
     fit = tr("centered on a black square as large as their longer side, and resized")
-    if image.get("fit") == "stretch":
+    if spec.fit == "stretch":
         fit = tr("resized")
-    elif side := image.get("letterbox_px"):
-        fit = tr("centered on a black square of {side} pixels and resized", side=str(side))
-    size = {"width": image.get("width", 0), "height": image.get("height", 0)}
-    return [*sentences, tr("Images were {fit} to {width} × {height} pixels.", fit=fit, **size)]
+    elif spec.letterbox_px:
+        fit = tr("centered on a black square of {side} pixels and resized", side=str(spec.letterbox_px))
+    text = "Images were {fit} to {width} × {height} pixels."
+    return [*sentences, tr(text, fit=fit, width=spec.width, height=spec.height)]
 
 
 def _training(run: Run, recipe: dict) -> list[str]:
@@ -116,19 +121,16 @@ def _training(run: Run, recipe: dict) -> list[str]:
         return [tr("The model was trained elsewhere.")]
     elif kind:
         sentences.append(tr("The network is of the kind {kind}.", kind=kind))
-    if augmentation := training.get("augmentation"):
-        used = [
-            tr(AUGMENTATIONS[name], value=value)
-            for name, value in augmentation.items()
-            if name in AUGMENTATIONS and value
-        ]
-        sentences.append(tr("Train images were augmented at random: {names}.", names=", ".join(used)))
-    else:
-        sentences.append(tr("Train images were not augmented."))
+    augmentation = training.get("augmentation") or {}
+    used = [tr(AUGMENTATIONS[name], value=augmentation[name]) for name in AUGMENTATIONS if augmentation.get(name)]
+    sentence = tr("Train images were augmented at random: {names}.", names=", ".join(used))
+    sentences.append(sentence if used else tr("Train images were not augmented."))
     if training.get("class_weights") or training.get("balanced"):
         sentences.append(tr("Rare classes were weighted more."))
     if training.get("head_l2"):
         sentences.append(tr("The head was solved by logistic regression (penalty {l2}).", l2=training["head_l2"]))
+    if recipe.get("shortened"):
+        sentences.append(tr("The training was shortened, so the metrics are not comparable with published ones."))
     timing = run.timing if run.path("timing.json").is_file() and "optimizer" in training else None
     if timing is None or (training.get("head_l2") and timing.epochs == 1):  # nothing beside the solved head
         return sentences
@@ -144,18 +146,17 @@ def _training(run: Run, recipe: dict) -> list[str]:
         "the best by {monitor}."
     )
     sentences.append(tr(text, optimizer=OPTIMIZERS[training["optimizer"]], **words))
-    if recipe.get("shortened"):
-        sentences.append(tr("The training was shortened, so the metrics are not comparable with published ones."))
     return sentences
 
 
 def _evaluation(run: Run, metrics: dict) -> list[str]:
     figures = [figure for of in metrics.values() for figure in of.values() if isinstance(figure, dict)]
     resamples = next(iter(re.findall(r"(\d+) resamples", " ".join(figure.get("method", "") for figure in figures))), "")
-    grouped = max((figure.get("groups", 0) for figure in figures), default=0)
     text = "95% intervals: of accuracies by Wilson, of others by a bootstrap over images ({n} resamples)."
+    if run.is_autoencoder:
+        text = "95% intervals: a bootstrap over images ({n} resamples)."
     sentences = [tr(text, n=resamples)]
-    if grouped:
+    if any(map(is_grouped, metrics.values())):
         text = tr("95% intervals: a bootstrap over groups of related images ({n} resamples).", n=resamples)
         few = tr("No interval is given where all images come from fewer than six groups.")
         sentences = [text, few] if resamples else [few]
@@ -172,18 +173,13 @@ def _evaluation(run: Run, metrics: dict) -> list[str]:
 
 
 def _not_done(run: Run, metrics: dict) -> list[str]:
-    log, leakage = (_text(run, name) for name in ("log.txt", "leakage.csv"))
+    leakage = leakage_of(run)
     calibrated = run.path("calibration.json").is_file() and not run.calibration.reason
     done = {
         tr("evaluation on a test set"): "test" in metrics,
-        tr("a check for train-test leakage"): leakage or run.is_autoencoder,
-        tr("cross-validation"): run.fold or GROUPED in leakage,
+        tr("a check for train-test leakage"): leakage is not None or run.is_autoencoder,
+        tr("cross-validation"): run.fold or (leakage is not None and GROUPED in set(leakage["subset"])),
         tr("calibration of probabilities"): calibrated or run.is_autoencoder,
-        tr("evaluation on images of another source"): ": evaluate on " in log,
+        tr("evaluation on images of another source"): evaluated_elsewhere(run),
     }
     return [what for what, is_done in done.items() if not is_done]
-
-
-def _text(run: Run, name: str) -> str:
-    path = run.path(name)
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

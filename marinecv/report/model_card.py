@@ -11,37 +11,39 @@ import pandas as pd
 import yaml
 
 from marinecv.data.manifests import Manifest, load_manifest
-from marinecv.evaluation.calibration import temperature_sentence
-from marinecv.evaluation.estimates import interval_text
-from marinecv.evaluation.leakage import NOT_CHECKED, leakage_sentences, read_leakage_scores
+from marinecv.evaluation.calibration import calibration_error_sentence, temperature_sentence
+from marinecv.evaluation.estimates import interval_text, is_grouped
+from marinecv.evaluation.leakage import leakage_sentences
 from marinecv.evaluation.metrics import per_class_metrics
-from marinecv.evaluation.predictions import read_predictions
+from marinecv.evaluation.test_usage import evaluated_elsewhere
 from marinecv.experiments import CHOSEN_ON_TEST
+from marinecv.export.readme import pixels_text
 from marinecv.files.atomic import whole_file, write_json, write_text
 from marinecv.models.backbone_table import BACKBONES
 from marinecv.report.hand_in import class_table, metric_table
-from marinecv.report.html import by_split
+from marinecv.report.html import labeled_predictions
 from marinecv.report.methods import run_methods
-from marinecv.report.run_page import calibration_of, valid_recipe
+from marinecv.report.run_page import METRIC_NAMES, calibration_of, leakage_of, title_of, valid_recipe
 from marinecv.runs import RESUME_HINT, Run
 
 FOLDER = "card"
-INDEX_METRICS = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1"}
+INDEX_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
 FEW_IMAGES, SMALL = 20, 100
 """Images of a class and images in all, below which the card says that there are few."""
 NOT_STATED = "not stated"
-USAGE = """import json
+USAGE = """
+After this code:
+
+```python
+import json
 
 import keras
-import numpy as np
 
 model = keras.saving.load_model("model.keras")
 class_names = json.load(open("preprocessing.json", encoding="utf-8"))["class_names"]
-pixels = np.zeros((1, {height}, {width}, 3), "float32")  # your image: RGB, 0 to 255, {fit}
-probabilities = model.predict(pixels)[0]
+probabilities = model.predict(load("photo.jpg"))[0]
 print(class_names[probabilities.argmax()], probabilities.max())
-"""
-FITS = {"pad": "centered on a black square and resized", "stretch": "resized"}
+```"""
 
 
 def write_card(run: Run) -> Path:
@@ -68,9 +70,9 @@ def write_card(run: Run) -> Path:
 def card_text(run: Run) -> str:
     """Return the model card: front matter of Hugging Face and Markdown, all of it from the files of the run."""
     recipe, manifest, metrics = valid_recipe(run), _manifest(run), run.metrics
-    tables = by_split(read_predictions(run.path("predictions.csv"), run.class_names))
-    judged = next(split for split in ("test", "validation", *tables) if split in tables)
-    accuracy, title = metrics[judged]["accuracy"], recipe.get("title") or recipe.get("name") or run.folder.name
+    tables = labeled_predictions(run)
+    judged = next(iter(tables))  # test where there is one
+    accuracy = metrics[judged]["accuracy"]
     metadata = {
         "license": "other",
         "license_name": "not-stated",
@@ -82,20 +84,23 @@ def card_text(run: Run) -> str:
     }
     data = {"Data set": manifest.title or manifest.name, "License of the data": manifest.license}
     data |= {"Citation": manifest.citation, "Source": manifest.homepage, "License of the weights": _weights(recipe)}
+    leakage = leakage_sentences(leakage_of(run), retrain=False)
     sections = {
         "Data and licenses": "\n".join(f"- {key}: {_plain(value) or NOT_STATED}" for key, value in data.items())
         + "\n\nThe license of this model is for its owner to state: the data and the weights above may restrict it.",
-        "Limits": "\n".join(f"- {_plain(limit)}" for limit in _limits(run, recipe, judged, tables[judged])),
+        "Limits": "\n".join(f"- {_plain(limit)}" for limit in _limits(run, recipe, tables[judged], leakage)),
         "Metrics": _markdown(metric_table(dict(reversed(metrics.items()))).texts()),
         f"Classes, {judged}": _markdown(class_table(judged, tables[judged]).texts())
         + "\n\nIn brackets 95% intervals by image.",
-        "Train-test leakage": "\n".join(map(_plain, _leakage(run))),
+        "Train-test leakage": "\n".join(map(_plain, leakage)),
         "Calibration": _plain(_calibration(run)),
         "Methods": _plain(" ".join(run_methods(run))),
-        "Load it in Keras": f"```python\n{_usage(run)}```",
     }
+    if not run.path("attribute_scores.csv").is_file():  # predictions need attributes too
+        sections["Load it in Keras"] = pixels_text(run.preprocessing) + USAGE
     lead = f"{judged.capitalize()} accuracy: {accuracy['value']:.3f} ({interval_text(accuracy)}, n={accuracy['n']})."
-    text = f"---\n{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)}---\n\n# {_plain(title)}\n\n{lead}\n"
+    text = f"---\n{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)}---\n\n"
+    text += f"# {_plain(title_of(run, recipe))}\n\n{lead}\n"
     return text + "".join(f"\n## {name}\n\n{content}\n" for name, content in sections.items())
 
 
@@ -121,35 +126,32 @@ def _weights(recipe: dict) -> str:
 
 def _results(name: str, metrics: dict) -> Iterator[dict]:
     for split, of in metrics.items():
-        values = [
-            {"type": key, "name": word, "value": of[key]["value"]} for key, word in INDEX_METRICS.items() if key in of
-        ]
+        keys = (key for key in INDEX_METRICS if key in of)
+        values = [{"type": key, "name": METRIC_NAMES[key], "value": of[key]["value"]} for key in keys]
         dataset = {"type": name, "name": name, "split": split}
         yield {"task": {"type": "image-classification"}, "dataset": dataset, "metrics": values}
 
 
-def _leakage(run: Run) -> list[str]:
-    path = run.path("leakage.csv")
-    return leakage_sentences(read_leakage_scores(path), retrain=False) if path.is_file() else [NOT_CHECKED]
-
-
 def _calibration(run: Run) -> str:
     calibration = calibration_of(run)
-    if calibration is None or calibration.reason:
-        return f"{calibration.reason if calibration else 'It was not measured'}."
-    ece, perfect = calibration.ece.after, calibration.ece.by_chance
-    text = f"{temperature_sentence(calibration)} The expected calibration error is {ece:.3f} then, and would be "
-    text += f"{perfect:.3f} on average in a perfectly calibrated model (n={calibration.n_calibration})."
-    return f"{text} `model.keras` gives probabilities before the temperature, {calibration.temperature:.3f}."
+    if calibration is None:
+        return "It was not measured."
+    text = temperature_sentence(calibration)
+    if calibration.reason:
+        return text
+    text += f" {calibration_error_sentence(calibration)} model.keras gives probabilities before the temperature, "
+    return f"{text}{calibration.temperature:.3f}."
 
 
-def _limits(run: Run, recipe: dict, judged: str, table: pd.DataFrame) -> Iterator[str]:
+def _limits(run: Run, recipe: dict, table: pd.DataFrame, leakage: list[str]) -> Iterator[str]:
+    judged = table["split"].iloc[0]
     if run.demonstration:
         yield "It was trained on generated images: its metrics say nothing about real animals."
     if recipe.get("shortened"):
         yield f"The training was shortened: {recipe['shortened']}."
     if judged != "test":
-        yield f"There is no test set: the metrics are of {judged}, by which the training was stopped."
+        why = "" if run.is_external else ", by which the training was stopped"
+        yield f"There is no test set: the metrics are of {judged}{why}."
     if run.preprocessing.select_on == "test":
         yield f"It was {CHOSEN_ON_TEST}."
     if len(table) < SMALL:
@@ -160,24 +162,18 @@ def _limits(run: Run, recipe: dict, judged: str, table: pd.DataFrame) -> Iterato
     seen = classes[classes["support"] > 0]
     worst = seen.loc[seen["recall"].idxmin()]
     yield f"The lowest recall is that of {worst['class_name']}: {worst['recall']:.3f} (n={worst['support']})."
-    yield from (sentence for sentence in _leakage(run) if not sentence.startswith("No "))
-    if any("groups" in figure for figure in run.metrics[judged].values() if isinstance(figure, dict)):
+    yield from (sentence for sentence in leakage if not sentence.startswith("No "))
+    if is_grouped(run.metrics[judged]):
         yield "Images are related (near-duplicates, frames of a video), so they say less than as many independent ones."
-    log = run.path("log.txt")
-    if ": evaluate on " not in (log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""):
+    if not evaluated_elsewhere(run):
         yield "It was not evaluated on images of other cameras, places or sources than those of its data set."
     yield "An image of none of its classes is still given one of them."
     yield from run.accepted_changes
 
 
-def _usage(run: Run) -> str:
-    spec = run.spec
-    return USAGE.format(height=spec.height, width=spec.width, fit=FITS[spec.fit])
-
-
 def _plain(text: str) -> str:
     """Return text as Markdown that shows it and does nothing else."""
-    return re.sub(r"([\\`*_{}\[\]#|$])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    return re.sub(r"([\\`*_{}\[\]#|$~])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
 
 
 def _markdown(table: pd.DataFrame) -> str:

@@ -9,12 +9,19 @@ from msgspec.structs import asdict
 from marinecv.choices import SCORED_SPLITS
 from marinecv.data.photos import is_of_crops
 from marinecv.data.user_tables import is_usable
-from marinecv.evaluation.calibration import BINS, bin_indices, calibrated, reliability_table, temperature_sentence
-from marinecv.evaluation.estimates import interval_text
-from marinecv.evaluation.leakage import NOT_CHECKED, leakage_sentences, read_leakage_scores
+from marinecv.evaluation.calibration import (
+    BINS,
+    bin_indices,
+    calibrated,
+    calibration_error_sentence,
+    reliability_table,
+    temperature_sentence,
+)
+from marinecv.evaluation.estimates import interval_text, is_grouped
+from marinecv.evaluation.leakage import leakage_sentences, read_leakage_scores
 from marinecv.evaluation.metrics import confused_pairs, confusion, image_losses, per_class_metrics, worst_losses
 from marinecv.evaluation.photos import metrics_of
-from marinecv.evaluation.predictions import probabilities_and_labels, read_predictions
+from marinecv.evaluation.predictions import probabilities_and_labels
 from marinecv.evaluation.published_comparison import compare_with_published
 from marinecv.evaluation.selective import threshold_table
 from marinecv.evaluation.test_usage import count_test_evaluations
@@ -26,9 +33,9 @@ from marinecv.language import local_number, tr
 from marinecv.report.explain_page import localization_tables
 from marinecv.report.figures import confusion_figure, curves, reliability_figure, save_png, selective_accuracy_figure
 from marinecv.report.html import (
-    by_split,
     flatten_settings,
     format_number,
+    labeled_predictions,
     save_and_embed,
     shared_command,
     thumbnail,
@@ -59,14 +66,8 @@ METRIC_NAMES = {
 MAX_PAIRS, MAX_IMAGES_PER_PAIR = 5, 6
 MAX_THUMBNAILS, SMALL_PX = 400, 64
 SHOWN_THRESHOLDS = (50, 60, 70, 80, 90, 95, 99)  # percent
-VALIDATED_FIELDS = {
-    "title": str,
-    "name": str,
-    "shortened": str,
-    "data": dict,
-    "training": dict,
-    "published": dict[str, dict],
-}
+VALIDATED_FIELDS = dict.fromkeys(("title", "name", "shortened"), str) | dict.fromkeys(("data", "training"), dict)
+VALIDATED_FIELDS["published"] = dict[str, dict]
 USAGE = """import marinecv as mcv
 
 run = mcv.Run({folder!r})  # the folder of this page
@@ -88,7 +89,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     recipe, demonstration = valid_recipe(run), run.demonstration
     environment = run.read("environment.json") if run.path("environment.json").is_file() else {}
     timing = asdict(run.timing) if run.path("timing.json").is_file() else {}
-    tables = by_split(read_predictions(run.path("predictions.csv"), run.class_names))
+    tables = labeled_predictions(run)
     if not tables:
         raise ValueError(f"{run.path('predictions.csv')} has no image with a true class to report.")
     metrics = _metrics(run, tables)
@@ -104,6 +105,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     scored = {split: table for split, table in tables.items() if split in SCORED_SPLITS} or tables
     images = {split: _image_table(table, run.class_names, temperature) for split, table in tables.items()}
     flattered = tr(CHOSEN_ON_TEST) if run.preprocessing.select_on == "test" else ""
+    attributes, flag = _attribute_scores(run), "demonstration=True, " * demonstration
     pairs, classes = _confused_pairs(tables[judged], paths), {s: per_class_metrics(t) for s, t in tables.items()}
     figures, drawn_curves = run.path("figures"), None
     is_solved = recipe.get("training", {}).get("head_l2") and history is not None and len(history) == 1  # in no epochs
@@ -116,20 +118,20 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     return write_page(
         run.path("report.html"),
         "run.html",
-        title=recipe.get("title") or recipe.get("name") or run.folder.name,
+        title=title_of(run, recipe),
         demonstration=demonstration,
         about=_about(run, recipe, tables),
         summary=[_summary(split, metrics[split], is_of_crops(table)) for split, table in scored.items()],
         next=next_step(run, metrics[seen]["accuracy"], seen, leakage["scores"], classes.get("train"), sure, pairs),
         leakage=leakage,
         flattered=flattered,
-        grouped=any("groups" in figure for m in metrics.values() for figure in m.values() if isinstance(figure, dict)),
+        grouped=any(map(is_grouped, metrics.values())),
         shortened=recipe.get("shortened", ""),
         changes=run.accepted_changes,
         published=published,
         metrics=metrics,
         figure_names={key: tr(label) for key, label in METRIC_NAMES.items() if any(key in m for m in metrics.values())},
-        attributes=_attribute_scores(run),
+        attributes=attributes,
         choices=_choices(run),
         curves=drawn_curves,
         timing=[(key.replace("_", " "), format_number(value)) for key, value in timing.items()],
@@ -152,7 +154,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         recipe=flatten_settings({key: value for key, value in recipe.items() if key != "published"}),
         command=shared_command(environment.pop("command", "")),
         environment=flatten_settings(environment),
-        usage=_usage(run),
+        usage="" if attributes else USAGE.format(folder=run.folder.resolve().name, demonstration=flag),
     )
 
 
@@ -180,14 +182,6 @@ def _summary(split: str, metrics: dict, of_crops: bool) -> str:
     return tr("{split} accuracy: {accuracies}.", split=tr(split).capitalize(), accuracies="; ".join(texts))
 
 
-def _usage(run: Run) -> str:
-    """Return Python lines that load the model and predict an image; empty for a multimodal run."""
-    if run.path("attribute_scores.csv").is_file():  # predictions need attributes too
-        return ""
-    demonstration = "demonstration=True, " if run.demonstration else ""
-    return USAGE.format(folder=run.folder.resolve().name, demonstration=demonstration)
-
-
 def valid_recipe(run: Run) -> dict:
     """Return the recipe as plain data, also that of another version; the entries that the page reads are validated."""
     recipe = run.read("recipe.json")
@@ -196,6 +190,11 @@ def valid_recipe(run: Run) -> dict:
             convert(recipe[name], VALIDATED_FIELDS[name], f"{name!r} of {run.path('recipe.json')}")
         check_published(recipe.get("published", {}))
     return recipe
+
+
+def title_of(run: Run, recipe: dict) -> str:
+    """Return the title of a run."""
+    return recipe.get("title") or recipe.get("name") or run.folder.name
 
 
 def _choices(run: Run) -> dict[str, list[dict]]:
@@ -235,18 +234,15 @@ def _metrics(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, dict]:
 
 def _leakage(run: Run, tables: dict[str, pd.DataFrame]) -> dict:
     """Return the leakage check as sentences and rows, and the number of test evaluations as a sentence."""
-    path, test_usage = run.path("leakage.csv"), count_test_evaluations(run)["sentence"] if "test" in tables else ""
-    if not path.is_file():
-        return {"rows": [], "scores": None, "sentences": [tr(NOT_CHECKED)], "test_usage": test_usage, "related": False}
-    with run.with_hint("leakage.csv"):
-        scores = read_leakage_scores(path)
-    counts = scores[(scores["split"] == "validation") & (scores["metric"] == "accuracy")]["n"]
+    scores = leakage_of(run)
+    rows = [] if scores is None else scores.to_dict("records")
+    counts = {row["n"] for row in rows if row["split"] == "validation" and row["metric"] == "accuracy"}
     return {
-        "rows": scores.to_dict("records"),
+        "rows": rows,
         "scores": scores,
         "sentences": leakage_sentences(scores, retrain=False),  # `next_step` says what to do
-        "test_usage": test_usage,
-        "related": counts.nunique() > 1,  # fewer images without a related train image than in all
+        "test_usage": count_test_evaluations(run)["sentence"] if "test" in tables else "",
+        "related": len(counts) > 1,  # fewer images without a related train image than in all
     }
 
 
@@ -268,10 +264,17 @@ def published_rows(recipe: dict, metrics: dict, demonstration: bool) -> list[dic
                 "sentence": "",
             }
             if name == "accuracy" and not word:
-                accuracies = [] if value is None else [value]
+                accuracies = [value] if ours else []
                 row |= compare_with_published(published_metrics[name], published_metrics.get("n"), accuracies, n)
             rows.append(row | {"verdict": tr(row["verdict"]) if row["verdict"] else ""})
     return rows
+
+
+def leakage_of(run: Run) -> pd.DataFrame | None:
+    """Return the `leakage_scores` of the run; None without a leakage check."""
+    path = run.path("leakage.csv")
+    with run.with_hint("leakage.csv"):
+        return read_leakage_scores(path) if path.is_file() else None
 
 
 def calibration_of(run: Run) -> Calibration | None:
@@ -283,11 +286,12 @@ def calibration_of(run: Run) -> Calibration | None:
 def _calibration_drawings(sure: Calibration, figures: Path, demonstration: bool) -> dict:
     if sure.reason:
         return {"sentence": temperature_sentence(sure)}
-    before, after = map(pd.DataFrame, (sure.reliability.before, sure.reliability.after))
-    reliability = reliability_figure(before, None if sure.temperature == 1 else after, demonstration)
+    before, after = sure.reliability.before, None if sure.temperature == 1 else sure.reliability.after
+    reliability = reliability_figure(before, after, demonstration)
     triage = selective_accuracy_figure(pd.DataFrame(sure.review.curve), sure.review.goal, demonstration)
     return {
         "sentence": temperature_sentence(sure),
+        "error": calibration_error_sentence(sure),
         "reliability": save_and_embed(reliability, figures / "reliability.png"),
         "triage": save_and_embed(triage, figures / "triage.png"),
     }
