@@ -1,7 +1,7 @@
 """How the search for near-duplicates scales: hashes and embeddings alone, and all of `find_pairs` on made images.
 
-    python benchmarks/audit_growth.py                            up to 100,000 codes and 5,120 images
-    python benchmarks/audit_growth.py --codes 1000 300000 --images 640 --data butterflies20
+    python benchmarks/audit_growth.py                            up to 100,000 embeddings and 5,120 images
+    python benchmarks/audit_growth.py --sizes 1000 300000 --images 640 --data butterflies20
 
 Pairing: 63 random bits and 128 random values an image, of which one in a hundred has a copy, 1 to 8 bits or a little
 noise away. `crowded` are hashes of a camera that never moves: all within some bits of each other. Beside it every pair
@@ -50,7 +50,7 @@ WINDOW = (256, 192)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--codes", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000])
     parser.add_argument("--images", type=int, nargs="+", default=[640, 2560, 5120])
     parser.add_argument("--data", help="name of the set that images are made of")
     parser.add_argument("--output", type=Path, default=RESULTS)
@@ -58,7 +58,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as place:
         for what in CASES:
-            for n in args.codes:
+            for n in args.sizes:
                 if what != "every pair by xor" or n <= MOST_BY_XOR:
                     rows.append(in_own_process(what, n, place))
         data = args.data or ("aquarium" if cache_path("data", "aquarium").exists() else "reef")
@@ -105,7 +105,7 @@ def measure_pairing(what: str, n: int) -> dict:
     return {
         "seconds": round(seconds, 3),
         "cpu_seconds": round(worked, 3),
-        "reviewed": reviewed[0] or n * (n - 1) // 2,  # up to 5,000 codes `nearest` multiplies all with all
+        "reviewed": reviewed[0] or n * (n - 1) // 2,  # up to 5,000 embeddings `nearest` multiplies all with all
         "pairs": len(pairs),
         "planted": len(copied),
         "recall": round(float(found.mean()), 4) if len(found) else None,

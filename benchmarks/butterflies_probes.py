@@ -4,7 +4,7 @@
 
 Each image is embedded once by `encoder.keras`. For each fraction and seed the train images with a label are those of
 `learning-curve`; a logistic regression on their embeddings, its penalty chosen by cross-validation in them, is scored
-on validation and test (see `marinecv.evaluation.linear_probe`). It says what the frozen encoder is worth where
+on validation and test (see `marinecv.evaluation.linear_probe`). It says how accurate the frozen encoder is where
 the head is trained to the end, beside classifier B1. Writes results/butterflies_probes.csv: a row a seed with its 95%
 interval over images, and one of all seeds: mean, smallest and largest. Some 20 seconds a probe with all labels.
 """

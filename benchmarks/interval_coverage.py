@@ -4,7 +4,7 @@ Run:    python benchmarks/interval_coverage.py [--only QUANTITY ...]     a quart
 Writes: benchmarks/results/interval_coverage.csv; docs/statistics.md has its rows, which `page_rows` makes
 
 Data are drawn from a population whose true value is known and given to the function of the library that a command
-calls. `measured` is how often an interval held the truth, or a comparison of equals told them apart, with the 95%
+calls. `measured` is how often an interval covered the truth, or a comparison of equals told them apart, with the 95%
 interval (Wilson) that the number of repetitions leaves. Designs are those of the documentation where it has any.
 """
 
@@ -101,8 +101,8 @@ def wilson_score(rng: np.random.Generator) -> Rows:
         shares = np.linspace(0.5, 0.98, 25)
         k = rng.binomial(n, shares, (REPETITIONS // 25 * 10, 25))
         bounds = np.array([intervals.wilson(count, n) for count in range(n + 1)])
-        held = (bounds[k, 0] <= shares) & (shares <= bounds[k, 1])
-        yield f"accuracy, {n} images", HELD, 0.95, held.ravel()
+        covered = (bounds[k, 0] <= shares) & (shares <= bounds[k, 1])
+        yield f"accuracy, {n} images", HELD, 0.95, covered.ravel()
 
 
 def bootstrap_over_images(rng: np.random.Generator) -> Rows:
@@ -134,13 +134,13 @@ def bootstrap_over_groups(rng: np.random.Generator) -> Rows:
 
     truth = true_metrics(drawn(10_000)[0])
     for groups in (6, 12, 20, 60):
-        held = {"accuracy": [], "macro_f1": []}
+        covered = {"accuracy": [], "macro_f1": []}
         for _ in range(REPETITIONS):
             table, group = drawn(groups)
             found = classification_metrics(table, groups=dict(zip(table["image_id"], group, strict=True)))
-            for metric, outcomes in held.items():
+            for metric, outcomes in covered.items():
                 outcomes.append(holds(found[metric], truth[metric]))
-        for metric, outcomes in held.items():
+        for metric, outcomes in covered.items():
             yield f"{metric}, {groups} groups", HELD, 0.95, outcomes
 
 
@@ -173,8 +173,8 @@ def paired_comparison(rng: np.random.Generator) -> Rows:
             tables = two_tables(rng, chances)
             found = compare_runs(*tables, "test", groups=dict(zip(tables[0]["image_id"], group, strict=True)))
             outcomes.append((holds(found, 0), found["distinguishable"]))
-        held, told_apart = zip(*outcomes, strict=True)
-        yield f"difference of 0, {groups} groups", HELD, 0.95, held
+        covered, told_apart = zip(*outcomes, strict=True)
+        yield f"difference of 0, {groups} groups", HELD, 0.95, covered
         yield f"McNemar and interval, {groups} groups", ALARM, 0.05, told_apart
 
 
@@ -194,8 +194,8 @@ def seeds(rng: np.random.Generator) -> Rows:
                     recipe[number] = images.assign(**answers)
             found = compare_seeds(*recipes, "test")
             outcomes.append((found["seeds_low"] <= 0 <= found["seeds_high"], found["distinguishable"]))
-        held, told_apart = zip(*outcomes, strict=True)
-        yield f"Student's t, {count} seeds", HELD, 0.95, held
+        covered, told_apart = zip(*outcomes, strict=True)
+        yield f"Student's t, {count} seeds", HELD, 0.95, covered
         yield f"two recipes, {count} seeds", ALARM, 0.05, told_apart
 
 
@@ -210,7 +210,7 @@ def folds(rng: np.random.Generator) -> Rows:
         return ((points[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
 
     for n in (100, 300):
-        held = []
+        covered = []
         for _ in range(REPETITIONS):
             true = rng.permutation(np.arange(n) % 4)
             points, fold = centers[true] + rng.normal(size=(n, 10)), np.arange(n) % 5
@@ -219,8 +219,8 @@ def folds(rng: np.random.Generator) -> Rows:
                 train = points[fold != number], true[fold != number]
                 right[fold == number] = predicted(train, points[fold == number]) == true[fold == number]
                 truth.append((predicted(train, new_points) == new).mean())
-            held.append(holds(mean_estimate(right), np.mean(truth)))
-        yield f"accuracy, 5 folds, {n} images", HELD, 0.95, held
+            covered.append(holds(mean_estimate(right), np.mean(truth)))
+        yield f"accuracy, 5 folds, {n} images", HELD, 0.95, covered
 
 
 def drawn_probabilities(rng: np.random.Generator, n: int, kinds: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -234,16 +234,16 @@ def calibrated(rng: np.random.Generator) -> Rows:
     many = drawn_probabilities(rng, 100_000)
     loss = -np.log(many[0][np.arange(100_000), many[1]]).mean()
     for n in (30, 100):
-        scaled, held, above = [], [], []
+        scaled, covered, above = [], [], []
         for _ in range(REPETITIONS):
             probabilities, true = drawn_probabilities(rng, n)
             losses = -np.log(probabilities[np.arange(n), true])
             scaled.append(calibration.cross_validated_loss(probabilities, true) < losses.mean())
-            held.append(holds(mean_estimate(losses), loss))
+            covered.append(holds(mean_estimate(losses), loss))
             sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
             by_chance = calibration.error_of_perfect_calibration(sure)
             above.append(calibration.calibration_error(sure, right) > by_chance)
-        yield f"log loss, {n} images", HELD, 0.95, held
+        yield f"log loss, {n} images", HELD, 0.95, covered
         yield f"ECE above that by chance, {n} images", ALARM, np.nan, above
         yield f"temperature other than 1, {n} images", ALARM, np.nan, scaled
 
@@ -268,7 +268,7 @@ def prediction_sets(rng: np.random.Generator) -> Rows:
 def selective_accuracy(rng: np.random.Generator) -> Rows:
     """Threshold chosen on half of the images, accuracy above it measured on the others."""
     for n in (40, 100):
-        held, reached = [], []
+        covered, reached = [], []
         for _ in range(REPETITIONS):
             parts = []
             for count in (n, n, 3000):
@@ -279,10 +279,10 @@ def selective_accuracy(rng: np.random.Generator) -> Rows:
             if found["unflagged"] is None:
                 continue
             truth = parts[2][1][parts[2][0] >= found["probability"]].mean()
-            held.append(holds(found["unflagged"], truth))
+            covered.append(holds(found["unflagged"], truth))
             if found["unflagged"]["value"] >= selective.GOAL:
                 reached.append(truth >= selective.GOAL)
-        yield f"accuracy of unflagged images, {n} + {n} images", HELD, 0.95, held
+        yield f"accuracy of unflagged images, {n} + {n} images", HELD, 0.95, covered
         yield f"goal of {selective.GOAL:g} met on {n} other images", "goal is met", np.nan, reached
 
 
@@ -299,9 +299,9 @@ def next_camera(rng: np.random.Generator) -> Rows:
             outcomes.append(
                 (holds(found, expit(nodes) @ WEIGHTS), found["next_low"] <= truth[-1] <= found["next_high"])
             )
-        held, of_next = zip(*outcomes, strict=True)
+        covered, of_next = zip(*outcomes, strict=True)
         differ = f"that differ by {least:g}" + " to 1.2" * (least < 1.2)
-        yield f"mean over {cameras} cameras {differ}", HELD, 0.95, held
+        yield f"mean over {cameras} cameras {differ}", HELD, 0.95, covered
         yield f"next camera after {cameras} {differ}", HELD, 0.95, of_next
 
 
@@ -357,7 +357,7 @@ def sample_size(rng: np.random.Generator) -> Rows:
 def curves(rng: np.random.Generator) -> Rows:
     """Errors of 0.2 that seeds move by a tenth each time; two equal lines find the same images hard."""
     for n in (100,):
-        held, apart, differences = [], [], []
+        covered, apart, differences = [], [], []
         for _ in range(REPETITIONS):
             ease = rng.normal(size=n)
             lines = [curve_cells(rng, {1.0: 0.2}, name, 3, n, 0.1, ease) for name in "ab"]
@@ -365,8 +365,8 @@ def curves(rng: np.random.Generator) -> Rows:
             apart.append(found["note"] != "not told apart")
             differences.append(found["low"] <= 0 <= found["high"])
             row = curve_table(lines[0], "validation").set_index("metric").loc["accuracy"]
-            held.append(row["low"] <= 0.8 <= row["high"])
-        yield f"accuracy of a line, 3 seeds, {n} images", HELD, 0.95, held
+            covered.append(row["low"] <= 0.8 <= row["high"])
+        yield f"accuracy of a line, 3 seeds, {n} images", HELD, 0.95, covered
         yield f"difference of two lines, 3 seeds, {n} images", HELD, 0.95, differences
         yield f"two equal lines, 3 seeds, {n} images", ALARM, 0.05, apart
 
@@ -374,14 +374,14 @@ def curves(rng: np.random.Generator) -> Rows:
 def leakage(rng: np.random.Generator) -> Rows:
     """Votes of the nearest-neighbor baseline with and without related images, truly 0.19 apart, as on aquarium."""
     for groups in (12, 17, 40):
-        held = []
+        covered = []
         for _ in range(REPETITIONS):
             group = np.repeat(np.arange(groups), uneven(rng, groups))
             center = rng.normal(0, 0.15, (2, groups))[:, group] + np.array([[0.66], [0.47]])
             tables = two_tables(rng, np.clip(center, 0.02, 0.98))
             groups_of = dict(zip(tables[0]["image_id"], group, strict=True))
-            held.append(holds(compare_runs(*tables, "test", groups=groups_of), 0.19))
-        yield f"leakage index, {groups} groups", HELD, 0.95, held
+            covered.append(holds(compare_runs(*tables, "test", groups=groups_of), 0.19))
+        yield f"leakage index, {groups} groups", HELD, 0.95, covered
 
 
 def unknown_images(rng: np.random.Generator) -> Rows:
@@ -402,23 +402,23 @@ def unknown_images(rng: np.random.Generator) -> Rows:
 def events(rng: np.random.Generator) -> Rows:
     """Events of cameras that differ by a standard deviation of 0.7 on the logit."""
     for cameras in (8, 20):
-        held, truth = [], expit(1.4 + 0.7 * NODES) @ WEIGHTS
+        covered, truth = [], expit(1.4 + 0.7 * NODES) @ WEIGHTS
         for _ in range(REPETITIONS):
             camera = np.repeat(np.arange(cameras), rng.integers(5, 41, cameras))
             right = rng.random(len(camera)) < expit(1.4 + rng.normal(0, 0.7, cameras))[camera]
-            held.append(holds(mean_estimate(right, camera), truth))
-        yield f"accuracy by event, {cameras} cameras", HELD, 0.95, held
+            covered.append(holds(mean_estimate(right, camera), truth))
+        yield f"accuracy by event, {cameras} cameras", HELD, 0.95, covered
 
 
 def heat(rng: np.random.Generator) -> Rows:
     """The fraction of heat in a box, and the difference of two ways to hide a part of an image."""
     for n in (30, 100):
-        held, paired = [], []
+        covered, paired = [], []
         for _ in range(REPETITIONS):
-            held.append(holds(mean_estimate(rng.beta(2, 2, n)), 0.5))
+            covered.append(holds(mean_estimate(rng.beta(2, 2, n)), 0.5))
             right = rng.random((2, n)) < np.array([[0.8], [0.2]])
             paired.append(holds(mean_estimate(right[0].astype(float) - right[1]), 0.6))
-        yield f"fraction of heat, {n} images", HELD, 0.95, held
+        yield f"fraction of heat, {n} images", HELD, 0.95, covered
         yield f"difference of two ways to hide, {n} images", HELD, 0.95, paired
 
 
@@ -430,7 +430,7 @@ def clusters(rng: np.random.Generator) -> Rows:
         return classes, np.where(rng.random(n) < 0.5, classes, rng.integers(0, 5, n))
 
     truth = adjusted_rand_score(*drawn(100_000))
-    held = {"ari": [], "purity": []}
+    covered = {"ari": [], "purity": []}
     for _ in range(FEW_REPETITIONS):
         classes, cluster = drawn(100)
         places = rng.normal(size=(100, 2)) + cluster[:, None]
@@ -441,8 +441,8 @@ def clusters(rng: np.random.Generator) -> Rows:
         ):  # the same way, in seconds
             found = latent.latent_measures(points, places).set_index(["space", "measure"]).loc["points"]
         for name, value in (("ari", truth), ("purity", 0.6)):
-            held[name].append(found.loc[name, "low"] <= value <= found.loc[name, "high"])
-    for name, outcomes in held.items():
+            covered[name].append(found.loc[name, "low"] <= value <= found.loc[name, "high"])
+    for name, outcomes in covered.items():
         yield f"{name}, 100 images", HELD, 0.95, outcomes
 
 

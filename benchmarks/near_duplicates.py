@@ -5,7 +5,7 @@
 
 For each kind of change 200 drawn images get one changed copy each, written as a file and decoded as the audit decodes
 it. The copies are put among all images of the set, as many kinds at a time as leave no image changed twice,
-and `find_near_duplicates` looks at the lot. A shift changes both: they become two windows of one picture, as of a
+and `find_near_duplicates` searches all of them. A shift changes both: they become two windows of one picture, as of a
 camera that moved, so that each shows what the other does not.
 
 A planted pair counts as found where it is itself among the pairs; a chain of links over a third image does not count.
@@ -15,7 +15,7 @@ alone; hash and colors, which make the links of a set; embeddings of MobileNet 0
 are at hand, which the audit's page shows besides; and `imagehash.phash`, which pairs images up to 8 of 64 bits apart.
 Intervals are Wilson's.
 
-Two more parts: photographs of the sets but aquarium that have no pair, all in one kind of rim (`distinct, ...`; pairs
+Two more parts: images of the sets but aquarium that have no pair, all in one kind of rim (`distinct, ...`; pairs
 that they have without it, cut in the same way, do not count, any other is false); and 8 still
 cameras of 40 frames (two days each, by day and by night), of which `others` are the pairs of copies, and `found` the
 groups that are a camera's day.
@@ -100,7 +100,7 @@ CHANGES = {
     "turned up to 15, mirrored": lambda image, rng: ImageOps.mirror(image.rotate(angle(rng), Image.Resampling.BICUBIC)),
     "square, turned up to 15": lambda image, rng: image.resize((416, 416)).rotate(angle(rng), Image.Resampling.BICUBIC),
 }
-RIMS = {  # width to height that photographs are cut to, and their rim
+RIMS = {  # width to height that images are cut to, and their rim
     "16:9 in a black square": (16 / 9, lambda image, rng: padded(image, "black")),
     "8:3 in a black square": (8 / 3, lambda image, rng: padded(image, "black")),
     "9:16 in a white square": (9 / 16, lambda image, rng: padded(image, "white")),
@@ -129,9 +129,9 @@ def main() -> None:
         alone = pairs[(pairs["change"] == "none") & pairs["method"].isin(WAYS["hash and colors"])]
         rows = rows.drop(index=alone[["image_a", "image_b"]].to_numpy().ravel())
         places.append(rows.head(0 if data == "aquarium" else None))  # which are frames of some scenes
-    photographs = pd.concat(places)
-    photographs = photographs.sample(min(DISTINCT, len(photographs)), random_state=0)
-    others = [distinct(change, photographs["path"]) for change in RIMS] + [cameras(photographs["path"])]
+    images = pd.concat(places)
+    images = images.sample(min(DISTINCT, len(images)), random_state=0)
+    others = [distinct(change, images["path"]) for change in RIMS] + [cameras(images["path"])]
     print(pd.DataFrame(others).to_string(), flush=True)
     table = pd.concat([*tables, pd.DataFrame(others)]).assign(machine=machine())
     write_table(args.output, table.astype(dict.fromkeys(["planted", "found", "others", "images"], "Int64")))
@@ -231,7 +231,7 @@ def counted(pairs: pd.DataFrame, sample: int) -> list[dict]:
 
 
 def distinct(rim: str, paths: pd.Series) -> dict:
-    """The false pairs among distinct photographs that all have one kind of rim."""
+    """The false pairs among distinct images that all have one kind of rim."""
     rng, (ratio, add_rim) = np.random.default_rng(0), RIMS[rim]
     without, with_rim = [], []
     for path in paths:

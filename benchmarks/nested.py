@@ -4,7 +4,7 @@
     python benchmarks/nested.py --recipes animals_mobilenet          also --trials, --epochs, --output
 
 Both train a head on a frozen MobileNet, and their settings were found by hand. Here all combinations of `TRIALS` are
-trained again in each of five folds that keep related images together: one fold is test, a fifth of the rest validation.
+trained again in each of five folds that keep related images together: one is test, a fifth of the others validation.
 The trial with the best validation accuracy (then the lowest loss), at its best epoch, predicts test; nothing else sees
 test. So each image is judged once, by a model whose settings, epoch and weights come from others. Writes
 results/nested.csv: a row a recipe with accuracy, 95% interval over groups, n, and the trials behind each choice. Needs
@@ -74,8 +74,8 @@ def judge(recipe: Recipe, catalog: pd.DataFrame, class_names: tuple[str, ...], t
     """Return the accuracy on all test folds together, and what was chosen in each."""
     tables, chosen = [], []
     for number, outer in enumerate(kfold(catalog, FOLDS, by="grouped"), start=1):
-        rest = kfold(outer[outer["split"] == "train"], INNER, by="grouped")[0].set_index("image_id")["split"]
-        splits = outer.set_index("image_id")["split"].map({"validation": "test"}).fillna(rest).fillna("")
+        inner = kfold(outer[outer["split"] == "train"], INNER, by="grouped")[0].set_index("image_id")["split"]
+        splits = outer.set_index("image_id")["split"].map({"validation": "test"}).fillna(inner).fillna("")
         results = [
             fit(with_changes(recipe, trial), catalog.assign(split=catalog["image_id"].map(splits)), class_names)
             for trial in trials

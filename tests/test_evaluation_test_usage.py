@@ -20,7 +20,7 @@ def make_run(folder, split="1a2b3c4d5e", noted=()):
 
 def counted(run):
     found = count_test_evaluations(run)
-    return found["looks"], found["runs"]
+    return found["evaluations"], found["runs"]
 
 
 def test_a_run_alone_counts_its_own_evaluations_on_its_own_test_images(tmp_path):

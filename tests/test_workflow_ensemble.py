@@ -34,7 +34,7 @@ def shuffled(ids, splits, true, probabilities):
 
 def test_the_mean_of_probabilities_is_found_by_image_and_scored_beside_each_run(finished_run, tmp_path, capsys):
     runs = [shutil.copytree(finished_run, tmp_path / "one"), other_run(finished_run, tmp_path / "two", shuffled)]
-    before = count_test_evaluations(Run(runs[1]))["looks"]
+    before = count_test_evaluations(Run(runs[1]))["evaluations"]
     result = mcv.ensemble(*runs, split="test")
     one, two = (mcv.read_predictions(run / "predictions.csv").set_index(["split", "image_id"]) for run in runs)
     columns = [f"p_{name}" for name in NAMES]
@@ -46,7 +46,7 @@ def test_the_mean_of_probabilities_is_found_by_image_and_scored_beside_each_run(
     assert accuracy["run"].tolist() == [*map(str, runs), "ensemble"]
     stored = [Run(run).metrics["test"]["accuracy"]["value"] for run in runs[:1]]
     assert accuracy["value"].tolist()[::2] == [*stored, mean["accuracy"]["value"]]
-    assert count_test_evaluations(Run(runs[1]))["looks"] == before + 2  # of both runs, in one folder
+    assert count_test_evaluations(Run(runs[1]))["evaluations"] == before + 2  # of both runs, in one folder
     assert capsys.readouterr() == ("", "")
     out = tmp_path / "out"
     assert main(["ensemble", *map(str, runs), "--split", "test", "--output-dir", str(out)]) == 0

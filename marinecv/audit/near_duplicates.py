@@ -85,9 +85,9 @@ def find_near_duplicates(
         # A faint rim may be cut off one image and not off its copy. With a rim in common other pictures are alike too.
         first, second = rims[pairs.T]
         faint = (abs(first - second) > MIN_RIM_PX).any(axis=1) & (np.minimum(first, second) <= MIN_RIM_PX).all(axis=1)
-        rest = np.flatnonzero((similarity <= MIN_SIMILARITY) & faint)
-        similarity[rest] = np.maximum(
-            similarity[rest], _similarity(lambda used: _details(thumbs[used]), ratios, pairs[rest], even)
+        remaining = np.flatnonzero((similarity <= MIN_SIMILARITY) & faint)
+        similarity[remaining] = np.maximum(
+            similarity[remaining], _similarity(lambda used: _details(thumbs[used]), ratios, pairs[remaining], even)
         )
         return similarity
 
@@ -120,9 +120,11 @@ def _similarity(details_of: Callable, ratios: np.ndarray, pairs: np.ndarray, eve
     # Either was rotated in its own form; or in a square, into which an export stretched it before.
     other_form = np.abs(np.diff(np.log(ratios)[pairs], axis=1)[:, 0]) > MAX_SAME_FORM
     for forms, may_be in ((ratios, True), (np.ones(len(ratios)), other_form)):
-        rest = np.flatnonzero((similarity <= MIN_SIMILARITY) & may_be)
-        rotated = rotated_similarity(details, forms, pairs[rest])
-        similarity[rest] = np.maximum(similarity[rest], np.where(even | (rotated > MIN_ROTATED_SIMILARITY), rotated, 0))
+        remaining = np.flatnonzero((similarity <= MIN_SIMILARITY) & may_be)
+        rotated = rotated_similarity(details, forms, pairs[remaining])
+        similarity[remaining] = np.maximum(
+            similarity[remaining], np.where(even | (rotated > MIN_ROTATED_SIMILARITY), rotated, 0)
+        )
     return similarity
 
 

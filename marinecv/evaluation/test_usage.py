@@ -19,7 +19,7 @@ def count_test_evaluations(run: Run) -> dict:
 
     An evaluation is a line "test evaluation" in a `log.txt`. The output folder holds the run, or the outermost
     experiment or search that it belongs to; its runs with the same `split_sha256` count, without a hash only this one.
-    Returns `looks`, `runs` (with an evaluation), `split_sha256` and a `sentence`.
+    Returns `evaluations`, `runs` (with an evaluation), `split_sha256` and a `sentence`.
     """
     split = _split(run)
     others = (other for other in _runs_beside(run.folder) if split and _split(other) == split)
@@ -31,15 +31,15 @@ def count_test_evaluations(run: Run) -> dict:
         images = tr("The test images of this split (hash {hash})", hash=split[:8])
     sentence = tr("{images} were not evaluated yet.", images=images)
     if counts:
-        looks, runs = sum(counts), len(counts)
-        times = tr("once") if looks == 1 else tr("{n} times", n=looks)
+        evaluations, runs = sum(counts), len(counts)
+        times = tr("once") if evaluations == 1 else tr("{n} times", n=evaluations)
         runs = tr("1 run") if runs == 1 else tr("{n} runs", n=runs)
         sentence = (
             "{images} were evaluated {times}, by {runs} in this folder; each evaluation makes it easier to select on "
             "test, and the test score less certain."
         )
         sentence = tr(sentence, images=images, times=times, runs=runs)
-    return {"looks": sum(counts), "runs": len(counts), "split_sha256": split, "sentence": sentence}
+    return {"evaluations": sum(counts), "runs": len(counts), "split_sha256": split, "sentence": sentence}
 
 
 def evaluated_elsewhere(run: Run) -> bool:

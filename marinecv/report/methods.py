@@ -167,7 +167,7 @@ def _evaluation(run: Run, metrics: dict) -> list[str]:
         text = "Probabilities are scaled by the temperature {value}, from {n} validation images."
         sentences.append(tr(text, **values))
     if "test" in metrics:
-        count = count_test_evaluations(run)["looks"]
+        count = count_test_evaluations(run)["evaluations"]
         sentences.append(tr("Times that the test images of this split were evaluated in this folder: {n}.", n=count))
     return sentences
 
