@@ -30,6 +30,8 @@ from marinecv.report.latex import escape_latex, preamble, table_latex
 from marinecv.report.methods import run_methods
 from marinecv.report.model_card import card_text, write_card
 from marinecv.runs import Run
+from marinecv.search.folder import Search
+from marinecv.search.space import TRAINING
 
 ODD = [
     "a & b",
@@ -324,6 +326,12 @@ def test_an_experiment_hands_in_the_table_of_its_runs(experiment_folder):
         mcv.write_report(folder, formats="card", log=None)
     with pytest.raises(ValueError, match="Expected formats to be"):
         mcv.write_report(folder, formats="word", log=None)
+
+
+def test_a_search_hands_in_its_best_run(tmp_path):
+    Search.create(tmp_path, "optuna", "tpe", 3, 0, TRAINING)
+    with pytest.raises(ValueError, match="A search hands in its best run"):
+        mcv.write_report(tmp_path, formats="latex", log=None)
 
 
 def with_model(run):

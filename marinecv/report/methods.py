@@ -114,9 +114,8 @@ def _training(run: Run, recipe: dict) -> list[str]:
         starts = {"none": tr("started from random weights"), "imagenet": tr("was pretrained on ImageNet")}
         start = starts.get(model.get("weights"), tr("was pretrained"))
         sentences.append(tr("The network {name} {start}.", name=name, start=start))
-    elif kind == "cnn":
-        layers = len(model.get("filters", ()))
-        sentences.append(tr("A network of {n} convolutional layers was trained from scratch.", n=layers))
+    elif kernels := model.get("kernels"):  # one a convolution
+        sentences.append(tr("A network of {n} convolutional layers was trained from scratch.", n=len(kernels)))
     elif run.is_external:
         return [tr("The model was trained elsewhere.")]
     elif kind:
