@@ -19,7 +19,7 @@ from marinecv.evaluation.selective import threshold_table
 from marinecv.files.atomic import write_json
 from marinecv.language import language
 from marinecv.report.experiment_page import write_experiment_report
-from marinecv.report.html import by_split, flatten_settings, format_number, shared_command, thumbnail
+from marinecv.report.html import by_split, flatten_settings, format_number, shared_command, thumbnail, with_code
 from marinecv.report.next_step import next_step
 from marinecv.report.run_page import write_run_report
 from marinecv.runs import Run
@@ -145,7 +145,7 @@ class Texts(HTMLParser):
 def untranslated(page, data):
     """What of the texts of a page in the pseudo language was not translated, without `data` and numbers."""
     left = set()
-    for text in Texts(page).texts:
+    for text in Texts(re.sub("⟦[^⟦⟧]*⟧", lambda sentence: re.sub("</?code>", "", sentence[0]), page)).texts:
         while (shorter := re.sub("⟦[^⟦⟧]*⟧", "", text)) != text:
             text = shorter
         for name in sorted(data, key=len, reverse=True):
@@ -338,3 +338,7 @@ def test_settings_are_flattened():
 )
 def test_a_command_on_a_page_names_no_folder_of_this_machine(command, shown):
     assert shared_command(command) == shown
+
+
+def test_commands_in_a_sentence_are_code_and_the_rest_is_escaped():
+    assert with_code("type `train a<b` & wait") == "type <code>train a&lt;b</code> &amp; wait"

@@ -49,7 +49,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals |= {"tr": tr, "language_name": language_name}
+    environment.globals |= {"tr": lambda text, **values: with_code(tr(text, **values)), "language_name": language_name}
     for name in ("style.css", "page.js"):
         text, key = folder.joinpath(name).read_text(encoding="utf-8"), name.partition(".")[0]
         environment.globals |= {key: Markup(text), f"{key}_hash": _hash_source(text)}
@@ -65,7 +65,7 @@ def _hash_source(text: str) -> Markup:
 
 def with_code(sentence: str) -> Markup:
     """Return a sentence for a page, escaped; what stands in backticks is code."""
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escape(sentence)))
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))
 
 
 def save_and_embed(figure: Figure, path: Path) -> Markup:
