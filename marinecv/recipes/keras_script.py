@@ -333,8 +333,12 @@ def _training(recipe: Recipe) -> dict:
     loss = f"keras.losses.{focal if training.focal_gamma else name}label_smoothing={training.label_smoothing})"
     metrics = ", ".join(METRICS.get(name, json.dumps(name)) for name in training.metrics)
     judged = [f"    loss={loss},", f"    metrics=[{metrics}],"]
-    fit = ["for variable in model.trainable_variables:  # half the sum of squares"] * (training.l2 > 0)
-    fit += [f"    variable.regularizer = keras.regularizers.L2({training.l2} / 2)"] * (training.l2 > 0)
+    fit, decayed = [], "model.trainable_variables"
+    if training.decay_scope == "kernels":
+        decayed = f"(variable for variable in {decayed} if len(variable.shape) > 1)"
+    if training.l2:
+        fit += [f"for variable in {decayed}:  # half the sum of squares"]
+        fit += [f"    variable.regularizer = keras.regularizers.L2({training.l2} / 2)"]
     fit += [f"model.compile(\n    optimizer=keras.optimizers.{OPTIMIZERS[training.optimizer]}({', '.join(options)}),"]
     fit += ['    loss="mse",'] if recipe.model.is_autoencoder else judged
     fit += [f")\nmodel.fit(train, validation_data=validation, {epochs}, callbacks={watching}{weigh}, shuffle=False)"]
