@@ -136,7 +136,7 @@ def killed(monkeypatch, run, recipe, *, in_epoch=None, at_line=None, in_saving=F
         usual = fitting.callbacks
         patched.setattr(fitting, "callbacks", lambda *args, **options: [*usual(*args, **options), Reaper(in_epoch)])
         if in_saving:
-            patched.setattr(fitting, "whole_file", Mock(side_effect=KeyboardInterrupt))
+            patched.setattr(fitting, "save_model", Mock(side_effect=KeyboardInterrupt))
         train(run, recipe, log)
     assert not run.path("model.keras").exists() and not run.path("timing.json").exists()
 
