@@ -56,7 +56,7 @@ PHASES = {  # in the order they are met: the first call inside each, which the c
     "pixel cache": "marinecv.training.fit:load_pixels",
     "epoch": "marinecv.training.checkpoint:Checkpoint.on_epoch_begin",
     "checkpoint": "marinecv.training.checkpoint:Checkpoint.on_epoch_end",
-    "saving": "marinecv.training.fit:whole_file",
+    "saving": "marinecv.training.fit:save_model",
     "evaluation": "marinecv.workflows.train_runs:predict_table",
     "report": "marinecv.workflows.train_runs:write_run_report",
 }
