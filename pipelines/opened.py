@@ -6,9 +6,9 @@ import marinecv as mcv
 from marinecv import console
 from marinecv.data.find_data import find_data
 from marinecv.training.recipe import DataConfig
-from marinecv.workflows.sources import Source, open_run
+from marinecv.workflows.sources import Source, open_run, source_of
 
-from .options import changes, print_line
+from .options import changes, print_line, refuse_with
 
 
 def source(args: argparse.Namespace, choice=None):
@@ -25,9 +25,13 @@ def run_and_data(args: argparse.Namespace):
 
 
 def manifest(args: argparse.Namespace, choice=None):
-    """Return the data set of --data and --data-dir (default: aquarium), read as flags or a recipe say."""
+    """Return the data set of PATH, or of --data and --data-dir (default: aquarium), read as flags or a recipe say."""
     reading = {name: getattr(args, name) or getattr(choice, name, None) for name in ("class_level", "merge_case")}
     reading["columns"] = dict(args.columns or ())  # those of a run are of its own table
+    if images := getattr(args, "images", None):
+        refuse_with(args, "images", ("data", "data_dir"))
+        choice = DataConfig(name="", **{name: value for name, value in reading.items() if value})
+        return source_of(images, choice, print_line).manifest
     return find_data(args.data, args.data_dir, log=print_line, **reading)
 
 

@@ -238,6 +238,9 @@ EARLY = [
     ("finetune --data-dir two --weights NOPE", "There is no weights file NOPE."),
     ("pretrain --data-dir two --split-by NOPE.csv", "There is no split file NOPE.csv."),
     ("audit --data aquarum", 'Did you mean "aquarium"?'),
+    ("audit aquarum", 'Did you mean "aquarium"?'),
+    ("audit reef", "'reef' names a data set and a folder."),
+    ("audit two --data-dir two", "--images cannot be combined with --data-dir."),
     ("pretrain --data NOPE.toml", "There is no manifest at NOPE.toml."),
     ("finetune --backbone resnet", 'Did you mean "resnet50"?'),
     ("pretrain --recipe four_conv", 'Did you mean "aquarium_four_conv"?'),
@@ -268,7 +271,8 @@ def told_early(tmp_path_factory):
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         draw_image("eel", seed=len(place)).save(folder / place)
     (folder / "names" / "labels.csv").write_text("file,class\nb,eel\n")
-    (folder / "none").mkdir()
+    for name in ("none", "reef"):
+        (folder / name).mkdir()
     (folder / "none" / "notes.txt").touch()
     before = sorted(folder.rglob("*"))
     home = {"MARINECV_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}

@@ -19,12 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from marinecv.data.catalog import read_catalog_and_boxes
-    from marinecv.workflows.sources import Source, names_data_set
+    from marinecv.workflows.sources import Source
 
     from .. import opened
 
-    if args.images:
-        setattr(args, "data" if names_data_set(args.images) else "data_dir", args.images)
     manifest = opened.manifest(args)
     source = Source(manifest, *read_catalog_and_boxes(manifest, log=options.print_line))
     mcv = options.library()
