@@ -84,7 +84,8 @@ def write_hand_in(work: Run | Experiment, formats: Iterable[str]) -> Path:
         methods = experiment_methods(work, runs)
     else:
         title, methods = title_of(work, valid_recipe(work)), run_methods(work)
-        tables, figures = _run_tables(work), _run_figures(work)
+        predictions = _predictions(work)
+        tables, figures = _run_tables(work, predictions), _run_figures(work, predictions)
     folder = work.folder / FOLDER
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     captions = {}
@@ -109,12 +110,12 @@ def write_hand_in(work: Run | Experiment, formats: Iterable[str]) -> Path:
     return folder
 
 
-def _run_tables(run: Run) -> dict[str, Table]:
+def _run_tables(run: Run, predictions: Mapping[str, pd.DataFrame]) -> dict[str, Table]:
     tables = {"metrics": metric_table(dict(reversed(run.metrics.items())))}  # test first
-    for split, predictions in _predictions(run).items():
-        where, name = {"split": tr(split), "n": len(predictions)}, re.sub(r"\W", "_", split)
-        tables[f"classes_{name}"] = class_table(split, predictions)
-        counts = confusion(predictions)
+    for split, part in predictions.items():
+        where, name = {"split": tr(split), "n": len(part)}, re.sub(r"\W", "_", split)
+        tables[f"classes_{name}"] = class_table(split, part)
+        counts = confusion(part)
         numbered = counts.set_axis(range(len(counts)), axis=1).reset_index(names="true")
         titles = {"true": tr("true class"), **dict(enumerate(counts.columns))}
         caption = tr("Confusion matrix, {split} (n = {n}): true classes in rows, predicted ones in columns.", **where)
@@ -179,12 +180,12 @@ def _published_table(runs: Mapping[str, Run]) -> dict[str, Table]:
     return {"published": Table(tr("Comparison with published metrics."), pd.DataFrame(rows), titles)}
 
 
-def _run_figures(run: Run) -> Iterator[tuple[str, str, Figure]]:
+def _run_figures(run: Run, predictions: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, str, Figure]]:
     if run.path("history.csv").is_file() and len(run.history) > 1:
         yield "curves", tr("Training by epoch."), curves(run.history, run.timing.best_epoch, run.demonstration)
-    for split, predictions in _predictions(run).items():
-        caption = tr("Confusion matrix, {split} (n = {n}).", split=tr(split), n=len(predictions))
-        figure = confusion_figure(confusion(predictions), demonstration=run.demonstration)
+    for split, part in predictions.items():
+        caption = tr("Confusion matrix, {split} (n = {n}).", split=tr(split), n=len(part))
+        figure = confusion_figure(confusion(part), demonstration=run.demonstration)
         yield "confusion_" + re.sub(r"\W", "_", split), caption, figure
     if (calibration := calibration_of(run)) and not calibration.reason:
         before, after = calibration.reliability.before, calibration.reliability.after

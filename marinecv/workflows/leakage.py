@@ -52,7 +52,7 @@ def related_outside(
     """Return the groups of images from elsewhere, those related to train images, and which of these were searched."""
     groups = group_catalog(images, find_pairs(images, frame_order, log=log)).set_index("image_id")["group"]
     images, train = photos_of(images), usable(photos_of(run.catalog)).query("split == 'train'")
-    changed, missing = compare_images(run.stamps, run.catalog)
+    changed, missing = compare_images(run.stamps, train)
     is_same = ~train["image_id"].isin([*changed, *missing])
     searched = "train" if is_same.all() else f"the {is_same.sum()} of {len(train)} train images that are as they were"
     train = train[is_same].assign(image_id="train: " + train["image_id"])  # both sets may use the same names
