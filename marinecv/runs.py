@@ -197,6 +197,11 @@ class Run:
             return read_preprocessing(self.path("preprocessing.json"))
 
     @property
+    def shared_preprocessing(self) -> dict:
+        """The content of `preprocessing.json` for others: without the folders of the images."""
+        return {name: value for name, value in self.read("preprocessing.json").items() if name != "data_dirs"}
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Classes in the order of the model's outputs."""
         return self.preprocessing.class_names

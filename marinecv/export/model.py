@@ -15,7 +15,7 @@ from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import make_table
 from marinecv.export.convert import write_model
-from marinecv.export.engines import THREADS, load_exported
+from marinecv.export.engines import THREADS, Predict, load_exported
 from marinecv.export.formats import FILES, RESIZE, SAMPLED, check_format
 from marinecv.export.parity import (
     EXPECTED,
@@ -134,7 +134,7 @@ def export_model(
     name = "-".join([format] + [quantize] * (quantize != "none") + [RESIZE] * resize)
     tolerance = INTEGER_TOLERANCE if quantize.startswith("int8") else TOLERANCE
     target, row = run.path(EXPORTS, name), {"export": name, "resize": resize, "tolerance": tolerance}
-    preprocessing = {key: value for key, value in run.read("preprocessing.json").items() if key != "data_dirs"}
+    preprocessing = run.shared_preprocessing
     target.parent.mkdir(exist_ok=True)
     with lock_folder(target.parent), replaced_folder(target, log) as folder:
         try:
@@ -142,7 +142,8 @@ def export_model(
             write_model(original.model, folder / FILES[format], format, quantize, samples, *about)
             write_text(folder / "labels.txt", "".join(f"{label}\n" for label in run.class_names))
             write_json(folder / "preprocessing.json", preprocessing)
-            row |= _measure(folder, format, original, run, resize)
+            predict = load_exported(folder)
+            row |= _measure(predict, folder / FILES[format], original, run, resize)
             accuracy, expected = row["accuracy"], original.figures["accuracy"]["value"]
             if expected - accuracy["value"] > margin + 1e-9:  # 45 of 50 are 0.02 below 46, and a rounding error more
                 raise ValueError(
@@ -152,7 +153,7 @@ def export_model(
                 )
         except ValueError as error:
             raise RefusedExport(str(error), row) from error
-        expected = _write_pictures(folder, original, None if resize else run.spec)
+        expected = _write_pictures(folder, predict, original, None if resize else run.spec)
         about = read_preprocessing(folder / "preprocessing.json")
         write_text(folder / "README.md", readme(name, format, about, row, expected))
         parity = {
@@ -167,11 +168,11 @@ def export_model(
     return parity
 
 
-def _write_pictures(folder: Path, original: Original, spec: ImageSpec | None) -> dict:
+def _write_pictures(folder: Path, predict: Predict, original: Original, spec: ImageSpec | None) -> dict:
     """Write the pictures, and `expected.json`, which is returned; None as `spec` as for `predict_pictures`."""
     for name, (data, _) in original.pictures.items():
         (folder / name).write_bytes(data)
-    found = predict_pictures(load_exported(folder), {name: data for name, (data, _) in original.pictures.items()}, spec)
+    found = predict_pictures(predict, {name: data for name, (data, _) in original.pictures.items()}, spec)
     expected = {
         name: {"probabilities": found[name].tolist(), "changes": changes if spec else {}}
         for name, (_, changes) in original.pictures.items()
@@ -209,9 +210,9 @@ def _load(run: Run, split: str, limit: int | None = None, log=None) -> tuple[pd.
     return good, pixels
 
 
-def _measure(folder: Path, format: str, original: Original, run: Run, resize: bool) -> dict:
+def _measure(predict: Predict, model: Path, original: Original, run: Run, resize: bool) -> dict:
     """Return size, accuracy and agreement of an export."""
-    predict, rows, model = load_exported(folder), original.rows, folder / FILES[format]
+    rows = original.rows
     if resize:
         pictures = (np.asarray(open_rgb(path, run.spec.white))[np.newaxis] for path in rows["path"])
         probabilities = np.concatenate([*map(predict, pictures)])

@@ -56,9 +56,7 @@ def write_card(run: Run) -> Path:
         raise ValueError(f"A model card is of a finished classifier, which {run.folder} is not. {hint}".strip())
     folder = run.path(FOLDER)
     folder.mkdir(exist_ok=True)
-    preprocessing = run.read("preprocessing.json")
-    preprocessing.pop("data_dirs", None)
-    write_json(folder / "preprocessing.json", preprocessing)
+    write_json(folder / "preprocessing.json", run.shared_preprocessing)
     write_json(folder / "metrics.json", run.metrics)
     write_text(folder / "class_names.txt", "".join(f"{' '.join(name.split())}\n" for name in run.class_names))
     with whole_file(folder / "model.keras") as temporary:
