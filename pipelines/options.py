@@ -84,7 +84,8 @@ def refuse_with(args: argparse.Namespace, flag: str, others: tuple[str, ...] | N
     ignored = [name for name in given if others is None or name in others]
     if getattr(args, flag) and ignored:
         flags = ", ".join("--" + name.replace("_", "-") for name in ignored)
-        raise ValueError(f"--{flag} cannot be combined with {flags}. Leave out one or the other.")
+        named = "A path of images" if flag == "images" else f"--{flag}"
+        raise ValueError(f"{named} cannot be combined with {flags}. Leave out one or the other.")
 
 
 def one_size(args: argparse.Namespace) -> None:

@@ -240,7 +240,7 @@ EARLY = [
     ("audit --data aquarum", 'Did you mean "aquarium"?'),
     ("audit aquarum", 'Did you mean "aquarium"?'),
     ("audit reef", "'reef' names a data set and a folder."),
-    ("audit two --data-dir two", "--images cannot be combined with --data-dir."),
+    ("audit two --data-dir two", "A path of images cannot be combined with --data-dir."),
     ("pretrain --data NOPE.toml", "There is no manifest at NOPE.toml."),
     ("finetune --backbone resnet", 'Did you mean "resnet50"?'),
     ("pretrain --recipe four_conv", 'Did you mean "aquarium_four_conv"?'),

@@ -172,7 +172,9 @@ def test_a_split_and_a_layer_that_are_not_there(run_copy, capsys):
 
 def test_what_explain_refuses(run_copy, photos, capsys):
     assert "There is no nowhere" in refused(capsys, "explain", run_copy, "nowhere")
-    assert "Leave out either images or --data-dir" in refused(capsys, "explain", run_copy, photos, "--data", "reef")
+    assert "A path of images cannot be combined with --data." in refused(
+        capsys, "explain", run_copy, photos, "--data", "reef"
+    )
     predictions = run_copy / "predictions.csv"
     text = predictions.read_text()
     predictions.write_text(text.replace("valid/", "elsewhere/"))

@@ -335,7 +335,7 @@ def _training(recipe: Recipe) -> dict:
     judged = [f"    loss={loss},", f"    metrics=[{metrics}],"]
     fit, decayed = [], "model.trainable_variables"
     if training.decay_scope == "kernels":
-        decayed = f"(variable for variable in {decayed} if len(variable.shape) > 1)"
+        decayed = f"[each for each in {decayed} if len(each.shape) > 1]"
     if training.l2:
         fit += [f"for variable in {decayed}:  # half the sum of squares"]
         fit += [f"    variable.regularizer = keras.regularizers.L2({training.l2} / 2)"]
