@@ -35,6 +35,7 @@ LAYERS = {  # a package or module imports only those with a smaller or equal num
     "explain": 10,
     "export": 11,
     "report": 12,
+    "review": 12.5,
     "workflows": 13,
 }
 LATE = {

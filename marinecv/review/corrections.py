@@ -1,0 +1,133 @@
+"""`corrections.csv`: the answers of a person, a line each, on the disk before they are acknowledged."""
+
+import os
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from marinecv.files.csv_tables import check_columns, parse_table, read_table, table_text
+from marinecv.schema import check_choice
+
+COLUMNS = ["answered_at", "batch", "undoes", "image_id", "answer", "class_name"]
+CLASS, EMPTY, UNKNOWN, UNANSWERED = "class", "empty", "unknown", ""
+ANSWERS = (CLASS, EMPTY, UNKNOWN, UNANSWERED)
+"""It is of `class_name`; nothing is there; nobody can say; the answer was taken back."""
+
+
+class Answer(NamedTuple):
+    """What a person said of an image: one of `ANSWERS`, and the class where it is `"class"`."""
+
+    answer: str = UNANSWERED
+    class_name: str = ""
+
+
+class Corrections:
+    """The file of answers, opened to append: of each image the last line counts.
+
+    Answers that are given together, such as those of an event, share a `batch` and are undone together; undoing appends
+    lines, too. A line that was cut short, by a loss of power, was never acknowledged and is removed.
+
+    Args:
+        path: of the file, which is made where there is none.
+    Raises:
+        ValueError: it is another table.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        data = self.path.read_bytes() if self.path.is_file() else b""
+        if not data.endswith(b"\n"):
+            self.path.touch()
+            os.truncate(self.path, data.rfind(b"\n") + 1)
+        if b"\n" not in data:
+            self._append(table_text(pd.DataFrame(columns=COLUMNS)))
+        table = _read_log(self.path)
+        self.answers: dict[str, Answer] = {}
+        self._history: list[tuple[int, dict[str, Answer]]] = []  # of each batch not undone what was before
+        self.batch = 0
+        for (self.batch, undoes), rows in table.groupby(["batch", "undoes"], sort=False):
+            answers = dict(zip(rows["image_id"], map(Answer, rows["answer"], rows["class_name"]), strict=True))
+            if undoes:
+                self._history.pop()
+            else:
+                self._history.append((self.batch, {image: self.of(image) for image in answers}))
+            self.answers |= answers
+
+    def of(self, image_id: str) -> Answer:
+        """Return the answer that counts for an image."""
+        return self.answers.get(image_id, Answer())
+
+    def add(self, image_ids: Sequence[str], answer: str, class_name: str = "") -> None:
+        """Append one answer for one or several images, as one batch; it is on the disk when this returns."""
+        check_choice(ANSWERS, answer=answer)
+        given = Answer(answer, class_name if answer == CLASS else "")
+        before = {image: self.of(image) for image in image_ids}
+        self._add(dict.fromkeys(image_ids, given), undoes=0)
+        self._history.append((self.batch, before))
+
+    def undo(self) -> list[str]:
+        """Take back the last batch that was not undone; return its images, none where nothing is left to undo."""
+        if not self._history:
+            return []
+        batch, before = self._history[-1]
+        self._add(before, undoes=batch)
+        self._history.pop()
+        return list(before)
+
+    def _add(self, answers: dict[str, Answer], undoes: int) -> None:
+        now, batch = datetime.now(UTC).isoformat(timespec="milliseconds"), self.batch + 1
+        rows = [(now, batch, undoes, image, *given) for image, given in answers.items()]
+        self._append(table_text(pd.DataFrame(rows, columns=COLUMNS), header=False))
+        self.batch = batch
+        self.answers |= answers
+
+    def _append(self, text: str) -> None:
+        with open(self.path, "ab") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_corrections(path: str | Path) -> pd.DataFrame:
+    """Return the answers that count of a `corrections.csv`: `image_id, answer, class_name`, one row an image.
+
+    A table of another tool needs `image_id` and `class_name` alone; each row is then an answer, an empty class none.
+    Raises ValueError where it is no such table.
+    """
+    table = read_table(path)
+    check_columns(table, ["image_id", "class_name"], path)
+    if "answer" not in table:
+        table = table.assign(answer=table["class_name"].map(lambda name: CLASS if name else UNANSWERED))
+    _check_answers(table, path)
+    table = table.drop_duplicates("image_id", keep="last")
+    return table.loc[table["answer"] != UNANSWERED, ["image_id", "answer", "class_name"]].reset_index(drop=True)
+
+
+def _read_log(path: Path) -> pd.DataFrame:
+    """Read the lines of a `corrections.csv` that this module wrote."""
+    table = parse_table(path.read_bytes(), path)
+    check_columns(table, COLUMNS, path)
+    _check_answers(table, path)
+    try:
+        return table.astype({"batch": int, "undoes": int})
+    except ValueError as error:
+        raise ValueError(f"{path} is no list of answers: {error}. Restore it, or move it away.") from error
+
+
+def _check_answers(table: pd.DataFrame, path: str | Path) -> None:
+    """Raise ValueError for an answer that is none, or a class without a name."""
+    wrong = ~table["answer"].isin(ANSWERS) | (table["answer"] == CLASS) & (table["class_name"] == "")
+    if wrong.any():
+        row = table[wrong].iloc[0]
+        expected = ", ".join(map(repr, _named(ANSWERS)))
+        raise ValueError(
+            f"{path} has the answer {row['answer']!r} of class {row['class_name']!r} for {row['image_id']}. Expected "
+            f"one of {expected}, and with 'class' a class_name."
+        )
+
+
+def _named(answers: Iterable[str]) -> list[str]:
+    return [answer for answer in answers if answer]

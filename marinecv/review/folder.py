@@ -1,0 +1,99 @@
+"""A folder of images to look at: the list, the nearest training images of each, and the answers."""
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+from msgspec import Struct
+
+from marinecv.files.atomic import write_json
+from marinecv.files.csv_tables import check_columns, parse_numbers, read_table, write_table
+from marinecv.review.corrections import UNANSWERED, read_corrections
+from marinecv.schema import read
+
+ITEM_COLUMNS = ["image_id", "path", "box", "split", "given_class", "predicted_class", "probability", "event", "camera"]
+ITEM_COLUMNS += ["taken_at", "drawn"]
+NEIGHBOR_COLUMNS = ["image_id", "neighbor_id", "path", "class_name", "similarity"]
+REVIEW, ESTIMATE = "review", "estimate"
+RANDOM = "random"
+"""`drawn` of the images that were drawn at random, first: those alone measure how good a model is."""
+
+
+class About(Struct, frozen=True, kw_only=True):
+    """`review.json`: what is looked at, and why."""
+
+    kind: str
+    run: str
+    images: str = ""
+    class_names: tuple[str, ...]
+    seed: int = 0
+
+
+class ReviewFolder:
+    """A folder with `review.json`, `items.csv`, `neighbors.csv` and, from the first answer on, `corrections.csv`.
+
+    Args:
+        folder: of `ReviewFolder.create`.
+    Raises:
+        ValueError: it is none, or one of its files is broken.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        if not (self.folder / "review.json").is_file():
+            raise ValueError(f"{folder} is no review: it has no review.json. Expected a folder that review made.")
+        self.about = read(self.folder / "review.json", About)
+
+    @classmethod
+    def create(
+        cls, folder: str | os.PathLike, items: pd.DataFrame, neighbors: pd.DataFrame | None = None, **about: object
+    ) -> "ReviewFolder":
+        """Write the tables of a new review.
+
+        Args:
+            folder: to be made; one with a `review.json` is never overwritten.
+            items: `ITEM_COLUMNS`, one row an image or crop, in the order to look at; `box` is "" of a whole image,
+                else `xmin,ymin,xmax,ymax` in pixels as displayed; further columns are kept.
+            neighbors: `NEIGHBOR_COLUMNS`, the most similar training images first.
+            **about: entries of `About`.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        check_columns(items, ITEM_COLUMNS, "items")
+        write_table(folder / "items.csv", items)
+        neighbors = pd.DataFrame(columns=NEIGHBOR_COLUMNS) if neighbors is None else neighbors
+        write_table(folder / "neighbors.csv", neighbors[NEIGHBOR_COLUMNS], float_format="%.4f")
+        write_json(folder / "review.json", {key: _plain(value) for key, value in about.items()})  # last: now it is one
+        return cls(folder)
+
+    @property
+    def corrections(self) -> Path:
+        """The path of the answers."""
+        return self.folder / "corrections.csv"
+
+    @cached_property
+    def items(self) -> pd.DataFrame:
+        """The images in the order to look at, `ITEM_COLUMNS`."""
+        path = self.folder / "items.csv"
+        check_columns(table := read_table(path), ITEM_COLUMNS, path)
+        return parse_numbers(table, ["probability"], path)
+
+    @cached_property
+    def neighbors(self) -> pd.DataFrame:
+        """The nearest training images, `NEIGHBOR_COLUMNS`."""
+        path = self.folder / "neighbors.csv"
+        check_columns(table := read_table(path), NEIGHBOR_COLUMNS, path)
+        return parse_numbers(table, ["similarity"], path)
+
+    def answered(self) -> pd.DataFrame:
+        """Return the items that have an answer, with `answer` and `class_name` beside them, in their order."""
+        none = pd.DataFrame(columns=["image_id", "answer", "class_name"], dtype=str)
+        answers = read_corrections(self.corrections) if self.corrections.is_file() else none
+        table = self.items.merge(answers, on="image_id", how="left").fillna({"answer": UNANSWERED, "class_name": ""})
+        return table[table["answer"] != UNANSWERED].reset_index(drop=True)
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -1,0 +1,74 @@
+"""The file of answers: what counts, what is undone, and what survives a stop at any byte."""
+
+import pandas as pd
+import pytest
+
+from marinecv.review.corrections import CLASS, EMPTY, UNKNOWN, Answer, Corrections, read_corrections
+from marinecv.review.folder import ITEM_COLUMNS, ReviewFolder
+
+
+def test_the_last_answer_counts_and_undo_takes_back_one_batch_at_a_time(tmp_path):
+    answers = Corrections(tmp_path / "corrections.csv")
+    answers.add(["a", "b"], CLASS, "fox")
+    answers.add(["b"], EMPTY)
+    answers.add(["c"], UNKNOWN, "fox")
+    assert answers.answers == {"a": Answer(CLASS, "fox"), "b": Answer(EMPTY), "c": Answer(UNKNOWN)}
+    assert answers.undo() == ["c"] and answers.undo() == ["b"]
+    reopened = Corrections(answers.path)  # undo survives a new start
+    assert reopened.of("b") == Answer(CLASS, "fox") and reopened.of("c") == Answer()
+    assert read_corrections(answers.path)["image_id"].tolist() == ["a", "b"]
+    assert reopened.undo() == ["a", "b"] and reopened.undo() == []
+    reopened.add(["a"], CLASS, "=1+1")
+    assert read_corrections(answers.path).to_numpy().tolist() == [["a", CLASS, "=1+1"]]
+    assert Corrections(answers.path).undo() == ["a"]
+
+
+def test_a_file_that_ends_at_any_byte_keeps_every_whole_line(tmp_path):
+    answers = Corrections(tmp_path / "whole.csv")
+    for name in ("a", "b, the first", "c"):
+        answers.add([name], CLASS, "red fox")
+    data = answers.path.read_bytes()
+    for length in range(len(data)):
+        cut = tmp_path / "cut.csv"
+        cut.write_bytes(data[:length])
+        opened = Corrections(cut)
+        assert len(opened.answers) == max(0, data[:length].count(b"\n") - 1)
+        opened.add(["d"], EMPTY)
+        assert Corrections(cut).answers == opened.answers
+
+
+def test_tables_of_other_tools_are_read_and_wrong_ones_refused(tmp_path):
+    path = tmp_path / "corrections.csv"
+    pd.DataFrame({"image_id": ["a", "b"], "class_name": ["fox", ""], "note": ["", "?"]}).to_csv(path, index=False)
+    assert read_corrections(path).to_numpy().tolist() == [["a", CLASS, "fox"]]
+    with pytest.raises(ValueError, match="lacks the column 'answered_at'"):
+        Corrections(path)
+    pd.DataFrame({"image_id": ["a"], "class_name": [""], "answer": [CLASS]}).to_csv(path, index=False)
+    with pytest.raises(ValueError, match="has the answer 'class' of class '' for a. Expected one of"):
+        read_corrections(path)
+    Corrections(tmp_path / "new.csv").add(["a"], EMPTY)
+    text = (tmp_path / "new.csv").read_text().replace(",1,0,", ",x,0,")
+    (tmp_path / "new.csv").write_text(text)
+    with pytest.raises(ValueError, match="is no list of answers: .*Restore it"):
+        Corrections(tmp_path / "new.csv")
+    with pytest.raises(ValueError, match="answer"):
+        answers = Corrections(tmp_path / "other.csv")
+        answers.add(["a"], "maybe")
+
+
+def test_a_folder_of_images_joins_its_answers_in_their_order(tmp_path):
+    items = pd.DataFrame("", index=range(3), columns=ITEM_COLUMNS).assign(image_id=["b", "a", "c"], probability=0.5)
+    about = {"kind": "review", "run": "runs/x-1", "class_names": ("fox", "deer")}
+    folder = ReviewFolder.create(tmp_path / "review", items, **about)
+    assert folder.answered().empty
+    answers = Corrections(folder.corrections)
+    answers.add(["a"], CLASS, "fox")
+    answers.add(["b"], EMPTY)
+    opened = ReviewFolder(folder.folder)
+    assert opened.answered()[["image_id", "answer", "class_name"]].to_numpy().tolist() == [
+        ["b", EMPTY, ""],
+        ["a", CLASS, "fox"],
+    ]
+    assert opened.about.class_names == ("fox", "deer") and opened.neighbors.empty
+    with pytest.raises(ValueError, match="is no review"):
+        ReviewFolder(tmp_path)
