@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from cleanlab.filter import find_label_issues
 
 from marinecv.data.groups import groups_of
 from marinecv.data.splits.partition import partition_groups
@@ -67,8 +68,6 @@ def rank_label_errors(
     Raises:
         ValueError: a given class is no column.
     """
-    from cleanlab.filter import find_label_issues
-
     names, given = np.asarray(class_names), np.asarray(given)
     judged = np.flatnonzero(np.isfinite(probabilities).all(axis=1))
     labels = pd.Index(names).get_indexer(given[judged])
