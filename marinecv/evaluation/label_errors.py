@@ -11,8 +11,9 @@ from marinecv.data.groups import groups_of
 from marinecv.data.splits.partition import partition_groups
 from marinecv.training.linear_head import cross_validate_head, log_losses
 
-FILTER, RANKING = "prune_by_noise_rate", "self_confidence"
 LABEL_ERROR_COLUMNS = ["image_id", "given_class", "suggested_class", "probability"]
+RANKING = "normalized_margin"
+NEAREST_COLUMNS = ["nearest_1", "nearest_2", "nearest_3"]
 
 
 def out_of_fold_probabilities(
@@ -58,7 +59,8 @@ def rank_label_errors(
 ) -> pd.DataFrame:
     """Return the images whose label is probably wrong, the most probable first: `LABEL_ERROR_COLUMNS`.
 
-    Confident learning (cleanlab) says how many and which; `probability` is that of the suggested class.
+    Confident learning (cleanlab) says how many, the probability of the given class less that of the most probable other
+    one says which and in what order. `probability` is that of the suggested class.
 
     Args:
         image_ids: of n images.
@@ -77,9 +79,32 @@ def rank_label_errors(
     if len(np.unique(labels)) > 1:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "May not flag all label issues", UserWarning)  # of a class of one image
-            options = {"filter_by": FILTER, "return_indices_ranked_by": RANKING, "n_jobs": 1}
+            options = {"filter_by": f"low_{RANKING}", "return_indices_ranked_by": RANKING, "n_jobs": 1}
             order = find_label_issues(labels, probabilities[judged], **options)
     rows = judged[order]
     best = probabilities[rows].argmax(axis=1)
     values = np.asarray(image_ids)[rows], given[rows], names[best], probabilities[rows, best]
     return pd.DataFrame(dict(zip(LABEL_ERROR_COLUMNS, values, strict=True)))
+
+
+def with_nearest_images(table: pd.DataFrame, rows: pd.DataFrame, embeddings: np.ndarray) -> pd.DataFrame:
+    """Return a table of images with their `path` and the ids of the most similar train images: `NEAREST_COLUMNS`.
+
+    Similarity is the cosine of the embeddings, row i of image i of the rows. Related images are left out, and without a
+    train split any image may be one; where there are fewer, the id is "".
+    """
+    rows = rows.reset_index(drop=True)
+    places, groups = pd.Index(rows["image_id"]).get_indexer(table["image_id"]), groups_of(rows).to_numpy()
+    is_train = (rows["split"] == "train").to_numpy()
+    train = np.flatnonzero(is_train | ~is_train.any())
+    unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    of_train, found = unit[train], []
+    for place in places:
+        similarity = np.where(groups[train] == groups[place], -np.inf, of_train @ unit[place])
+        order = similarity.argsort(kind="stable")[::-1][: len(NEAREST_COLUMNS)]
+        nearest = rows["image_id"].iloc[train[order[np.isfinite(similarity[order])]]].tolist()
+        found.append(nearest + [""] * (len(NEAREST_COLUMNS) - len(nearest)))
+    nearest = pd.DataFrame(found, columns=NEAREST_COLUMNS, dtype=str)
+    table = pd.concat([table, nearest], axis=1)
+    table.insert(1, "path", rows["path"].iloc[places].to_numpy())
+    return table
