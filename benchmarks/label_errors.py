@@ -79,16 +79,17 @@ def planted(
     chosen = rng.choice(len(truth), k, replace=False)
     labels, is_wrong = truth.copy(), np.zeros(len(truth), bool)
     is_wrong[chosen] = True
-    others = pd.DataFrame(clean).groupby(truth).sum().to_numpy()
-    np.fill_diagonal(others, -1)
-    step = rng.integers(1, len(names), k)
-    labels[chosen] = (truth[chosen] + step) % len(names) if kind == "random" else others.argmax(axis=1)[truth[chosen]]
+    wrong = np.where(np.eye(len(names), dtype=bool)[truth], 0, clean)
+    similar = pd.DataFrame(wrong).groupby(truth).sum().to_numpy().argmax(axis=1)
+    at_random = (truth + rng.integers(1, len(names), len(truth))) % len(names)
+    labels[chosen] = (at_random if kind == "random" else similar[truth])[chosen]
     probabilities = out_of_fold_probabilities(embeddings, names[labels], groups, seed=seed)
     listed = rank_label_errors(np.arange(len(truth)), names[labels], probabilities, names)
     found = listed["image_id"].to_numpy(int)
     given = probabilities[np.arange(len(truth)), labels]
     other = np.where(np.eye(len(names), dtype=bool)[labels], -1, probabilities).max(axis=1)
-    rest = np.setdiff1d(np.argsort(given - other, kind="stable"), found, assume_unique=True)  # keeps the order
+    by_margin = np.argsort(given - other, kind="stable")
+    ranked = np.r_[found, by_margin[~np.isin(by_margin, found)]]
     by_loss = np.argsort(given, kind="stable")
     is_found = is_wrong[found]
     return {
@@ -98,7 +99,7 @@ def planted(
         "recall": is_found.sum() / k,
         "loss_precision": is_wrong[by_loss[: len(found)]].mean(),
         "suggested_right": (listed["suggested_class"] == names[truth[found]])[is_found].mean(),
-        "precision_at_k": is_wrong[np.r_[found, rest][:k]].mean(),
+        "precision_at_k": is_wrong[ranked[:k]].mean(),
         "loss_at_k": is_wrong[by_loss[:k]].mean(),
     }
 
