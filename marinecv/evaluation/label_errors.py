@@ -1,18 +1,16 @@
 """Label errors: images whose label disagrees with what a classifier of the other images says, by confident learning."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from cleanlab.filter import find_label_issues
+from cleanlab.count import num_label_issues
 
 from marinecv.data.groups import groups_of
 from marinecv.data.splits.partition import partition_groups
 from marinecv.training.linear_head import cross_validate_head, log_losses
 
 LABEL_ERROR_COLUMNS = ["image_id", "given_class", "suggested_class", "probability"]
-RANKING = "normalized_margin"
 NEAREST_COLUMNS = ["nearest_1", "nearest_2", "nearest_3"]
 
 
@@ -59,8 +57,8 @@ def rank_label_errors(
 ) -> pd.DataFrame:
     """Return the images whose label is probably wrong, the most probable first: `LABEL_ERROR_COLUMNS`.
 
-    Confident learning (cleanlab) says how many, the probability of the given class less that of the most probable other
-    one says which and in what order. `probability` is that of the suggested class.
+    Confident learning (cleanlab) estimates how many there are; these are the images with the largest `odds_against` the
+    given class. `probability` is that of the suggested class.
 
     Args:
         image_ids: of n images.
@@ -75,16 +73,25 @@ def rank_label_errors(
     labels = pd.Index(names).get_indexer(given[judged])
     if (labels < 0).any():
         raise ValueError(f"{str(given[judged][labels < 0][0])!r} is no class. Expected one of {', '.join(names)}.")
-    order = np.empty(0, int)
-    if len(np.unique(labels)) > 1:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "May not flag all label issues", UserWarning)  # of a class of one image
-            options = {"filter_by": f"low_{RANKING}", "return_indices_ranked_by": RANKING, "n_jobs": 1}
-            order = find_label_issues(labels, probabilities[judged], **options)
-    rows = judged[order]
+    odds = odds_against(labels, probabilities[judged])
+    count = num_label_issues(labels, probabilities[judged]) if len(np.unique(labels)) > 1 else 0
+    order = np.argsort(-odds, kind="stable")[:count]
+    rows = judged[order[odds[order] > 1]]
     best = probabilities[rows].argmax(axis=1)
-    values = np.asarray(image_ids)[rows], given[rows], names[best], probabilities[rows, best]
+    values = np.asarray(image_ids)[rows], given[rows], names[best], probabilities[rows, best].astype(float).round(4)
     return pd.DataFrame(dict(zip(LABEL_ERROR_COLUMNS, values, strict=True)))
+
+
+def odds_against(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return the odds of the most probable other class against the given one, `(n,)`.
+
+    Args:
+        labels: indices of the given classes, `(n,)`.
+        probabilities: `(n, classes)`.
+    """
+    is_given = np.eye(probabilities.shape[1], dtype=bool)[labels]
+    others = np.where(is_given, 0, probabilities).max(axis=1)
+    return others / np.maximum(probabilities[is_given], 1e-12)
 
 
 def with_nearest_images(table: pd.DataFrame, rows: pd.DataFrame, embeddings: np.ndarray) -> pd.DataFrame:
