@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marinecv.evaluation.label_errors import LABEL_ERROR_COLUMNS, out_of_fold_probabilities, rank_label_errors
+from marinecv.evaluation.label_errors import (
+    LABEL_ERROR_COLUMNS,
+    NEAREST_COLUMNS,
+    out_of_fold_probabilities,
+    rank_label_errors,
+    with_nearest_images,
+)
 
 
 def clusters(num_classes=3, per_class=20, seed=0):
@@ -98,10 +104,22 @@ def test_the_table_does_not_depend_on_the_order_of_images():
 
 @pytest.mark.parametrize("given,groups", [(["ant"] * 6, list("abcdef")), (["ant", "bee"] * 3, ["one"] * 6)])
 def test_one_class_or_one_group_cannot_be_judged(given, groups):
-    with pytest.raises(ValueError, match="two classes, two groups"):
+    with pytest.raises(ValueError, match=r"classes: \d, groups.*Expected at least two classes"):
         out_of_fold_probabilities(np.zeros((6, 2), np.float32), given, groups)
 
 
 def test_a_label_that_is_no_class_is_an_error():
     with pytest.raises(ValueError, match="'eel' is no class"):
         rank_label_errors(["a", "b"], ["ant", "eel"], np.full((2, 2), 0.5), ["ant", "bee"])
+
+
+def test_the_nearest_images_are_of_train_and_of_other_groups():
+    embeddings = np.float32([[1, 0], [1, 0.1], [1, 0.2], [0, 1], [1, 0.01]])
+    rows = pd.DataFrame({"image_id": list("abcde"), "path": list("ABCDE"), "group": ["g", "", "", "", "g"]})
+    rows["split"] = ["test", "train", "train", "train", "train"]
+    listed = pd.DataFrame("", range(2), LABEL_ERROR_COLUMNS).assign(image_id=["a", "d"])
+    table = with_nearest_images(listed, rows, embeddings)
+    assert table["path"].tolist() == ["A", "D"]
+    assert table[NEAREST_COLUMNS].to_numpy().tolist() == [["b", "c", "d"], ["c", "b", "e"]]  # e is of the group of a
+    table = with_nearest_images(listed.iloc[1:], rows.iloc[[3, 4]].assign(split=""), embeddings[3:])
+    assert table[NEAREST_COLUMNS].to_numpy().tolist() == [["e", "", ""]]

@@ -12,6 +12,7 @@ from marinecv.training.linear_head import cross_validate_head, log_losses
 
 LABEL_ERROR_COLUMNS = ["image_id", "given_class", "suggested_class", "probability"]
 NEAREST_COLUMNS = ["nearest_1", "nearest_2", "nearest_3"]
+TABLE_COLUMNS = ["image_id", "path", *LABEL_ERROR_COLUMNS[1:], *NEAREST_COLUMNS]
 
 
 def out_of_fold_probabilities(
@@ -38,8 +39,8 @@ def out_of_fold_probabilities(
     num_groups = rows["group"].nunique()
     if len(names) < 2 or num_groups < 2 or folds < 2:
         raise ValueError(
-            f"{len(rows)} images of {len(names)} class(es) in {num_groups} group(s) cannot be predicted in {folds} "
-            "fold(s). Expected two classes, two groups of related images and two folds, or more."
+            f"{len(rows)} images, classes: {len(names)}, groups of related images: {num_groups}, folds: {folds}. "
+            "Expected at least two classes, two groups and two folds."
         )
     parts = min(folds, num_groups)
     fold = partition_groups(rows, np.random.default_rng(seed), [1 / parts] * parts).to_numpy()
@@ -95,7 +96,7 @@ def odds_against(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def with_nearest_images(table: pd.DataFrame, rows: pd.DataFrame, embeddings: np.ndarray) -> pd.DataFrame:
-    """Return a table of images with their `path` and the ids of the most similar train images: `NEAREST_COLUMNS`.
+    """Return a table of label errors with paths and the ids of the most similar train images: `TABLE_COLUMNS`.
 
     Similarity is the cosine of the embeddings, row i of image i of the rows. Related images are left out, and without a
     train split any image may be one; where there are fewer, the id is "".
@@ -111,7 +112,5 @@ def with_nearest_images(table: pd.DataFrame, rows: pd.DataFrame, embeddings: np.
         order = similarity.argsort(kind="stable")[::-1][: len(NEAREST_COLUMNS)]
         nearest = rows["image_id"].iloc[train[order[np.isfinite(similarity[order])]]].tolist()
         found.append(nearest + [""] * (len(NEAREST_COLUMNS) - len(nearest)))
-    nearest = pd.DataFrame(found, columns=NEAREST_COLUMNS, dtype=str)
-    table = pd.concat([table, nearest], axis=1)
-    table.insert(1, "path", rows["path"].iloc[places].to_numpy())
-    return table
+    nearest = pd.DataFrame(found, table.index, NEAREST_COLUMNS, dtype=str)
+    return table.assign(path=rows["path"].iloc[places].to_numpy()).join(nearest)[TABLE_COLUMNS]

@@ -14,8 +14,7 @@ from marinecv.console import Log, silent
 from marinecv.data.groups import group_catalog, groups_of, put_back
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.label_errors import (
-    LABEL_ERROR_COLUMNS,
-    NEAREST_COLUMNS,
+    TABLE_COLUMNS,
     out_of_fold_probabilities,
     rank_label_errors,
     with_nearest_images,
@@ -129,7 +128,7 @@ def label_errors_or_reason(*of: Any) -> tuple[pd.DataFrame, str]:
     try:
         return find_label_errors(*of)
     except ValueError as error:
-        return pd.DataFrame(columns=[*LABEL_ERROR_COLUMNS, *NEAREST_COLUMNS]), f"Label errors: not checked. {error}"
+        return pd.DataFrame(columns=TABLE_COLUMNS), f"Label errors: not checked. {error}"
 
 
 def label_errors_of_folds(run: Run, predictions: pd.DataFrame, log: Log) -> tuple[pd.DataFrame, str]:
@@ -150,7 +149,7 @@ def label_errors_of_folds(run: Run, predictions: pd.DataFrame, log: Log) -> tupl
 
 def _sentence(table: pd.DataFrame, labels: pd.Series, is_left_out: np.ndarray, how: str) -> str:
     """Return how many labels are probably wrong, and which classes were not checked."""
-    sentence = f"Label errors: {len(table):,} of {len(labels):,} labels are probably wrong, {how}."
+    sentence = f"Label errors: {len(table):,} of {len(labels):,} labels may be wrong, {how}."
     names = sorted(set(labels[is_left_out]))
     if names:
         more = ", ..." if len(names) > NAMED else ""
