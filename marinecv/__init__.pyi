@@ -18,6 +18,7 @@ from marinecv.workflows.explain import explain as explain
 from marinecv.workflows.latent import latent as latent
 from marinecv.workflows.export import export as export
 from marinecv.workflows.audit import audit as audit
+from marinecv.workflows.label_errors import label_errors as label_errors
 from marinecv.workflows.describe import describe as describe
 
 # Find, read and split a data set

@@ -15,6 +15,7 @@ CLOCK = "times of a wrong camera clock"
 ABSENT, FEW, UNEVEN = "classes that train lacks", "classes with few train images", "uneven classes"
 BAD_ROWS, BOXES = "annotation rows that cannot be read", "odd boxes"
 UNSURE, FLIPS = "low-margin dominant class", "labels that another rule changes"
+LABEL_ERRORS = "probable label errors"
 SERIOUS = (LEAKAGE, FRAMES, ACROSS, TWO_LABELS, BROKEN, ABSENT, BAD_ROWS)
 """Findings that make a score wrong or lose images."""
 WHY_AND_TODO = {
@@ -96,6 +97,11 @@ WHY_AND_TODO = {
     UNSURE: (
         "They show two animals about equally: predicting the second counts as an error, which caps a score.",
         "Check them before you trust a few errors; leave out what is a draw.",
+    ),
+    LABEL_ERRORS: (
+        "A model that was trained on other images says another class. Some of these labels are wrong, some images are "
+        "only hard; wrong ones cost accuracy, and in validation and test they make a score wrong.",
+        "Look at them, the most probable first, and correct the labels that are wrong: `review` shows them.",
     ),
     FLIPS: (
         "The right answer is then a choice, and scores under different rules cannot be compared.",

@@ -45,6 +45,13 @@ def label_findings(catalog: pd.DataFrame, boxes: pd.DataFrame, flips: pd.DataFra
     return found + finding_of_rows(findings.FLIPS, flips, len(rows), defect, notes)
 
 
+def label_error_findings(table: pd.DataFrame, total: int) -> list[Finding]:
+    """Make the finding of a table of `label_errors` about so many images; nothing where it is empty."""
+    notes = table["given_class"] + " -> " + table["suggested_class"] + table["probability"].map(" ({:.2f})".format)
+    defect = "another class is more probable than their label"
+    return finding_of_rows(findings.LABEL_ERRORS, table, total, defect, notes)
+
+
 def _class_findings(rows: pd.DataFrame) -> list[Finding]:
     train, found = rows[rows["split"] == "train"] if (rows["split"] == "train").any() else rows, []
     unknown = rows[~rows["class_name"].isin(train["class_name"])]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.audit.findings import Finding, cases_table, findings_table
+from marinecv.audit.label_findings import label_error_findings
 from marinecv.audit.run_audit import audit_images, list_findings
 from marinecv.console import Log, silent
 from marinecv.data.accounting import reading_lines
@@ -16,6 +17,7 @@ from marinecv.evaluation.leakage import leakage_index
 from marinecv.report.audit_page import audit_summary, write_audit_report
 from marinecv.runs import fresh_folder, next_folder
 from marinecv.training.recipe import DataConfig
+from marinecv.workflows.label_errors import label_errors_or_reason, network_for_embeddings
 from marinecv.workflows.prepare import limit_images
 from marinecv.workflows.sources import Data, source_of
 
@@ -76,6 +78,7 @@ def audit(
     folder: str | os.PathLike | None = None,
     frame_order: str | None = None,
     limit: int | None = None,
+    label_errors: bool = False,
     seed: int = 0,
     log: Log | None = print,
 ) -> Audit:
@@ -92,12 +95,14 @@ def audit(
         frame_order: what orders neighboring frames: `"number"` in file names, `"time"` in EXIF data or names, or
             `"none"`; None takes what fits the images best.
         limit: at most so many images a split, stratified, besides those that cannot be used; None takes all.
+        label_errors: also rank probable label errors, `tables["label_errors"]`, see `mcv.label_errors`.
         seed: of everything random.
         log: called with each line of text; None prints nothing.
     Returns:
         The findings, and all measurements.
     Raises:
-        ValueError: there are no such images, `frame_order` is unknown, or the folder is not empty.
+        ValueError: there are no such images, `frame_order` is unknown, or the folder is not empty; for label errors no pretrained
+            weights are here.
     """
     log, choice = log or silent, DataConfig(name="aquarium", frame_order=frame_order)
     source = source_of(data, choice, log)
@@ -107,10 +112,15 @@ def audit(
         bad = catalog[~is_usable(catalog)]
         catalog = pd.concat([limit_images(catalog, limit, seed, log), bad], ignore_index=True)
         boxes = boxes[boxes["image_id"].isin(catalog["image_id"])]
+    network = network_for_embeddings() if label_errors else None  # ValueError before anything is decoded
     folder = folder and fresh_folder(folder)
     catalog, tables, checks = audit_images(catalog, boxes, frame_order=frame_order, seed=seed, log=log)
     leak = leakage_index(tables["votes"])
     findings = list_findings(catalog, boxes, tables, leak, seed)
+    if network:
+        tables["label_errors"], sentence = label_errors_or_reason(catalog, tables["pairs"], network, seed, log)
+        findings += label_error_findings(tables["label_errors"], int(is_usable(catalog).sum()))
+        checks += f" {sentence}"
     summary = "\n".join([audit_summary(tables, len(catalog)), *reading])
     checks = " ".join([checks, *reading])
     return Audit(manifest, catalog, boxes, tables, leak, summary, checks, seed, folder, findings)

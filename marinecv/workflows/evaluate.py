@@ -36,7 +36,8 @@ from marinecv.schema import check_choice
 from marinecv.training.recipe import DataConfig, Recipe
 from marinecv.workflows.crops import write_photo_predictions
 from marinecv.workflows.folds import camera_folds, grouped_folds
-from marinecv.workflows.leakage import fold_table, related, related_outside
+from marinecv.workflows.label_errors import LABEL_ERRORS, label_errors_of_folds
+from marinecv.workflows.leakage import fold_table, folds_folder, related, related_outside
 from marinecv.workflows.run_images import check_images, chosen_images, other_images, readable_images
 from marinecv.workflows.sources import Data, open_classifier, source_of
 
@@ -211,6 +212,10 @@ def evaluate(
         write_json(folder / "metrics.json", {split: metrics})
         write_table(folder / "leakage.csv", leakage)
     sentences, cameras, events = leakage_sentences(leakage, *search_text, retrain=not run.is_external), None, None
+    if folds and fold_by == "group":
+        table, sentence = label_errors_of_folds(run, of_folds, log)
+        write_table(path := folds_folder(run, folds) / LABEL_ERRORS, table)
+        sentences.append(f"{sentence} They are in {path}.")
     if fold_by == "camera":
         runs = grouped_folds(run, folds, log, fold_by, accept_changes).finished_runs.values()
         [of_folds], [cameras] = fold_predictions(runs).values(), fold_cameras(runs).values()

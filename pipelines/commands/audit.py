@@ -14,6 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(parser, *options.DATA)
     options.add_output(parser, "the page and its tables")
     options.add(parser, *options.SUBSET, "--frame-order")
+    label_errors = "also rank probable label errors, by a pretrained network"
+    parser.add_argument("--label-errors", action="store_true", help=label_errors)
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a finding is serious")
 
 
@@ -27,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     source = Source(manifest, *read_catalog_and_boxes(manifest, log=options.print_line))
     mcv = options.library()
     how = {"frame_order": args.frame_order, "limit": args.limit, "seed": args.seed, "log": options.print_line}
+    how |= {"label_errors": args.label_errors}
     audit = mcv.audit(source, folder=args.output_dir, **how)
     page, findings = audit.report(), audit.findings
     print(audit.tables["class_counts"].drop(columns="fraction").rename(columns={"": "no split"}).to_string(index=False))
