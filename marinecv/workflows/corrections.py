@@ -56,15 +56,15 @@ def train_corrected(
     base, answers = open_classifier(review.about.run), review.answered()
     if answers.empty or not base.finished:
         raise ValueError(f"{review.folder} has no answer yet, or {base.folder} is not finished.")
-    answers = with_labels(answers, base.class_names)
-    check_images(base, "training", base.catalog, log)
-    added_to = f"{Path(review.about.images).name}/" if review.about.images else ""
-    catalog = corrected_catalog(base, answers, added_to, log)
     recipe = Recipe.of(base)
     changes = full_names(recipe, changes, **settings)
     if fixed := [name for name in changes if not name.startswith("training.")]:
         raise ValueError(f"{fixed[0]} stays as in {base.folder}, so that both can be compared. Leave it out.")
     recipe = with_changes(recipe, changes)
+    answers = with_labels(answers, base.class_names)
+    check_images(base, "training", base.catalog, log)
+    added_to = f"{Path(review.about.images).name}/" if review.about.images else ""
+    catalog = corrected_catalog(base, answers, added_to, log)
     recipe = replace(recipe, title=f"{recipe.title.removesuffix(SUFFIX)}{SUFFIX}", published={}, report="")
     name = base.folder.resolve().name.partition("-corrected")[0]
     folder = next_folder("runs", f"{name}-corrected") if folder is None else fresh_folder(folder)

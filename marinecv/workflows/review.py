@@ -129,7 +129,11 @@ def own_items(run: Run, seed: int, log: Log) -> tuple[pd.DataFrame, pd.DataFrame
     rows, embeddings = usable(catalog), embed(run.load_model(), catalog, run.spec, pixels)
     predictions = read_predictions(run.path("predictions.csv"), run.class_names).set_index("image_id")
     probabilities = probabilities_of(run, predictions.loc[rows["image_id"]])
-    likely = label_errors(run, log=log)["image_id"]
+    try:
+        likely = label_errors(run, log=log)["image_id"]
+    except ValueError as error:
+        log(f"Label errors are not searched: {error}")
+        likely = pd.Series(dtype=str)
     ranks = pd.Series(-np.arange(len(likely), dtype=float), likely).reindex(rows["image_id"]).fillna(-np.inf)
     groups = photos_to_rows(rows, related(run, log)[0])
     scores = {LABEL_ERROR: ranks.to_numpy(), UNCERTAIN: uncertain(probabilities)}
