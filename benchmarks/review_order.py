@@ -9,6 +9,7 @@ run.
 - `new images`: it knows three images a class; the pool is reviewed, and what is not drawn at random is learned.
 - `wrong labels`: it knows the pool, 10% of the labels of which are wrong; what is reviewed is corrected.
 
+`review` is the order of the command; `uncertain` and `diverse` (k-center over all) are parts of it alone.
 In each order the same fifth of each batch is drawn at random and, as in `review`, measures and is not learned; so at
 random means: the others at random, too. `difference` is the mean over seeds of the accuracy on test minus that at
 random, with its 95% interval (Student's, of the seeds); `found` is the fraction of wrong labels among those reviewed.
@@ -33,7 +34,7 @@ from marinecv.environment import commit
 from marinecv.evaluation.label_errors import out_of_fold_probabilities, rank_label_errors
 from marinecv.features.embeddings import embed
 from marinecv.files.csv_tables import write_table
-from marinecv.review.order import diverse, review_order, uncertain
+from marinecv.review.order import informative, review_order, uncertain
 from marinecv.training.linear_head import solve_head
 
 RESULTS = Path(__file__).parent / "results" / "review_order.csv"
@@ -93,9 +94,12 @@ def scores_of(catalog: pd.DataFrame, embeddings: np.ndarray, seed: int) -> list[
     kernel, bias = head(embeddings[known], labels[known], len(names))
     logits = embeddings[new] @ kernel + bias
     probabilities = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
-    of_new = {"uncertain": uncertain(probabilities), "diverse": diverse(embeddings[new], embeddings[known])}
-    for name, scores in orders(of_new, len(new), seed).items():
-        order = review_order(groups[new], scores, np.zeros((len(new), 1)), seed=seed)
+    even = np.full_like(probabilities, 1 / len(names))
+    of_new = {"review": informative(probabilities, embeddings[new], embeddings[known])}
+    of_new |= {"uncertain": uncertain(probabilities), "diverse": informative(even, embeddings[new], embeddings[known])}
+    of_new["random"] = np.random.default_rng([seed, 1]).random(len(new))
+    for name, score in of_new.items():
+        order = review_order(groups[new], {"score": score}, np.zeros((len(new), 1)), seed=seed)
         for count in counts_of(len(order)):
             learned = order.iloc[:count].query("drawn != 'random'")["row"].to_numpy(int)
             train = np.concatenate([known, new[learned]])
@@ -108,11 +112,11 @@ def scores_of(catalog: pd.DataFrame, embeddings: np.ndarray, seed: int) -> list[
     ranked = rank_label_errors(np.arange(len(pool)), names[given], probabilities, names)["image_id"].to_numpy(int)
     likely = np.full(len(pool), -np.inf)
     likely[ranked] = -np.arange(len(ranked))
-    of_pool = {"label error": likely, "uncertain": uncertain(np.nan_to_num(probabilities))}
-    for name, scores in orders(of_pool, len(pool), seed).items():
-        if name == "label error":  # with something behind it
-            continue
-        order = review_order(groups[pool], scores, np.zeros((len(pool), 1)), seed=seed)
+    doubt = uncertain(np.nan_to_num(probabilities))
+    of_pool = {"review": {"label error": likely, "uncertain": doubt}, "uncertain": {"uncertain": doubt}}
+    of_pool["random"] = {"at random": np.random.default_rng([seed, 1]).random(len(pool))}
+    for name, scores in of_pool.items():
+        order = review_order(np.arange(len(pool)), scores, np.zeros((len(pool), 1)), seed=seed)
         for count in counts_of(len(order)):
             corrected, shown = given.copy(), order.iloc[:count].query("drawn != 'random'")["row"].to_numpy(int)
             corrected[shown] = labels[pool][shown]
@@ -125,12 +129,6 @@ def scores_of(catalog: pd.DataFrame, embeddings: np.ndarray, seed: int) -> list[
 def counts_of(images: int) -> list[int]:
     """Return the numbers of reviewed images at which accuracy is measured."""
     return [count for count in (0, *REVIEWED) if count <= images]
-
-
-def orders(scores: dict[str, np.ndarray], n: int, seed: int) -> dict[str, dict[str, np.ndarray]]:
-    """Return the scores of each order: of `review`, of one score alone, and random ones."""
-    alone = {name: {name: score} for name, score in scores.items()}
-    return {"review": scores, **alone, "random": {"at random": np.random.default_rng([seed, 1]).random(n)}}
 
 
 def head(features: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from marinecv.review.order import BATCH, RANDOM_FRACTION, diverse, review_order, uncertain
+from marinecv.review.order import BATCH, RANDOM_FRACTION, informative, review_order, uncertain
 
 
 def order_of(n=200, seed=0, **options):
@@ -54,15 +54,17 @@ def test_the_largest_scores_come_in_the_first_batch():
     assert {*first} == {*left[-40:]}
 
 
-def test_diverse_takes_one_of_each_cluster_before_a_second_and_avoids_what_is_known():
+def test_informative_takes_one_of_each_cluster_before_a_second_and_avoids_what_is_known_or_certain():
     rng = np.random.default_rng(0)
-    centers = 100 * np.eye(5, 8)
-    images = np.repeat(centers, 10, axis=0) + rng.normal(size=(50, 8))
+    centers = 100 * np.eye(6, 8)
+    images = np.repeat(centers, 10, axis=0) + rng.normal(size=(60, 8))
     known = centers[:1] + rng.normal(size=(6, 8))
-    scores = diverse(images, known)
-    first = np.argsort(-scores)[:4] // 10
-    assert sorted(first) == [1, 2, 3, 4]
-    assert np.isfinite(scores).all() and len({*scores}) == 50
+    probabilities = np.full((60, 2), 0.5)
+    probabilities[50:] = 0.99, 0.01  # the last cluster is certain
+    scores = informative(probabilities, images, known)
+    order = np.argsort(-scores)
+    assert sorted(order[:4] // 10) == [1, 2, 3, 4] and sorted(order[50:]) == list(range(50, 60))
+    assert np.isfinite(scores).all() and len({*scores[:50]}) == 50
 
 
 def test_uncertain_is_largest_for_even_probabilities():

@@ -131,7 +131,7 @@ def test_answers_become_labels_of_a_new_run_with_the_same_split(run):
 def test_images_of_a_folder_join_train_and_the_random_ones_stay_out(run, photos, capsys):
     review = mcv.review(run, photos, page=False, log=None)
     items = review.items
-    assert len(items) == 30 and {*items["drawn"]} <= {"random", "uncertain", "diverse"}
+    assert len(items) == 30 and {*items["drawn"]} <= {"random", "informative"}
     assert (items["split"] == "").all() and {*review.neighbors["image_id"]} == {*items["image_id"]}
     answer(review, items, "fish")
     new = mcv.train(corrections=review.corrections, log=None)

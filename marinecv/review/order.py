@@ -69,21 +69,23 @@ def uncertain(probabilities: np.ndarray) -> np.ndarray:
     return entropy(probabilities, axis=1)
 
 
-def diverse(embeddings: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return a score (n,) that ranks images farthest from those known, and from each other, first; others -inf.
+def informative(probabilities: np.ndarray, embeddings: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return a score (n,) of new images: those of the more uncertain half first, as far apart as they can be.
 
-    Greedy k-center on the first principal components of embeddings (n, d); `known` (m, d) are of train images.
-    Source: Sener and Savarese (2018), https://arxiv.org/abs/1708.00489.
+    They are the centers of greedy k-center on principal components of embeddings (n, d): each is the farthest from the
+    train images `known` (m, d) and from those before it. The others follow by their uncertainty.
+    benchmarks/review_order.py measures it. Source: Sener and Savarese (2018), https://arxiv.org/abs/1708.00489.
     """
-    both = np.concatenate([embeddings, known])
+    doubt = uncertain(probabilities)
+    scores, rows = -1.0 - MAX_CENTERS - doubt.max() + doubt, np.flatnonzero(doubt >= np.median(doubt))
+    both = np.concatenate([embeddings[rows], known])
     axes = PCA(min(COMPONENTS, *both.shape), random_state=0)
     places = axes.fit_transform(both).astype(np.float32)
-    own, known = places[: len(embeddings)], places[len(embeddings) :]
+    own, known = places[: len(rows)], places[len(rows) :]
     nearest = pairwise_distances_argmin_min(own, known)[1]
-    scores = np.full(len(own), -np.inf)
-    for rank in range(min(len(own), MAX_CENTERS)):
+    for rank in range(min(len(rows), MAX_CENTERS)):
         center = int(nearest.argmax())
-        scores[center] = -rank
+        scores[rows[center]] = -rank
         nearest = np.minimum(nearest, np.linalg.norm(own - own[center], axis=1))
         nearest[center] = -1
     return scores

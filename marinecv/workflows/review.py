@@ -25,8 +25,8 @@ from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.features.embeddings import embed
 from marinecv.files.lock import lock_folder
-from marinecv.review.folder import NEIGHBOR_COLUMNS, REVIEW, ReviewFolder
-from marinecv.review.order import diverse, review_order, uncertain
+from marinecv.review.folder import ITEM_COLUMNS, NEIGHBOR_COLUMNS, REVIEW, ReviewFolder
+from marinecv.review.order import informative, review_order, uncertain
 from marinecv.review.server import serve
 from marinecv.runs import Run
 from marinecv.workflows.crops import crops_of_files
@@ -37,7 +37,7 @@ from marinecv.workflows.sources import find_images, open_classifier
 
 REVIEWS = Path("reviews")  # folders for images that are not the run's own
 OF_TRAIN = "train: "  # before ids of train images, since a folder may use the same ones
-LABEL_ERROR, UNCERTAIN, DIVERSE = "label error", "uncertain", "diverse"
+LABEL_ERROR, UNCERTAIN, INFORMATIVE = "label error", "uncertain", "informative"
 
 
 def review(
@@ -138,7 +138,8 @@ def own_items(run: Run, seed: int, log: Log) -> tuple[pd.DataFrame, pd.DataFrame
     groups = photos_to_rows(rows, related(run, log)[0])
     scores = {LABEL_ERROR: ranks.to_numpy(), UNCERTAIN: uncertain(probabilities)}
     is_held_out = rows["split"].isin(SCORED_SPLITS).to_numpy()
-    items = ordered_items(run, rows, groups, scores, probabilities, embeddings, is_held_out, seed)
+    order = review_order(np.arange(len(rows)), scores, similarity(probabilities, embeddings), is_held_out, seed)
+    items = items_of(run, rows, order, groups, probabilities)
     return items, nearest_train_images(rows, embeddings)
 
 
@@ -163,8 +164,9 @@ def folder_items(
     probabilities = probabilities_of(run, predictions)
     train_pixels, train = readable_images(train, run.spec, log)
     known = embed(model, train, run.spec, train_pixels)
-    scores = {UNCERTAIN: uncertain(probabilities), DIVERSE: diverse(embeddings, known)}
-    items = ordered_items(run, rows, groups_of(rows), scores, probabilities, embeddings, None, seed)
+    scores, groups = {INFORMATIVE: informative(probabilities, embeddings, known)}, groups_of(rows)
+    order = review_order(groups.to_numpy(str), scores, similarity(probabilities, embeddings), seed=seed)
+    items = items_of(run, rows, order, groups, probabilities)
     both = pd.concat([usable(train).assign(image_id=OF_TRAIN + usable(train)["image_id"]), rows], ignore_index=True)
     neighbors = nearest_train_images(both, np.concatenate([known, embeddings]))
     return items, neighbors[neighbors["image_id"].isin(items["image_id"])]
@@ -182,29 +184,27 @@ def probabilities_of(run: Run, predictions: pd.DataFrame) -> np.ndarray:
     return calibrated(probabilities, run.calibration.temperature) if has_calibration else probabilities
 
 
-def ordered_items(run, rows, groups, scores, probabilities, embeddings, may_be_random, seed) -> pd.DataFrame:
-    """Return the items of a review, see `ReviewFolder.create`."""
-    predicted = probabilities.argmax(axis=1)
-    similar = np.column_stack([predicted, PCA(1, random_state=0).fit_transform(embeddings)])
-    order = review_order(groups.to_numpy(str), scores, similar, may_be_random, seed)
-    rows, at = rows.iloc[order["row"]].reset_index(drop=True), order["row"].to_numpy()
-    is_several = order["unit"].duplicated(keep=False)
-    names = np.array(run.class_names, object)
-    return pd.DataFrame(
-        {
-            "image_id": rows["image_id"],
-            "path": [photo_and_box(path)[0] for path in rows["path"]],
-            "box": rows.get("box", ""),
-            "split": rows["split"],
-            "given_class": rows["class_name"],
-            "predicted_class": names[predicted[at]],
-            "probability": probabilities.max(axis=1)[at].round(6),
-            "event": order["unit"].where(is_several, ""),
-            "camera": rows["camera"],
-            "taken_at": rows["taken_at"],
-            "drawn": order["drawn"],
-        }
+def similarity(probabilities: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
+    """Return keys that sort similar images together: the predicted class and a principal component, (n, 2)."""
+    return np.column_stack([probabilities.argmax(axis=1), PCA(1, random_state=0).fit_transform(embeddings)])
+
+
+def items_of(
+    run: Run, rows: pd.DataFrame, order: pd.DataFrame, groups: pd.Series, probabilities: np.ndarray
+) -> pd.DataFrame:
+    """Return the items of a review, see `ReviewFolder.create`; an event is a group of several images."""
+    at, names = order["row"].to_numpy(), np.array(run.class_names, object)
+    events = groups.where(groups.duplicated(keep=False).to_numpy(), "")
+    items = rows.iloc[at].assign(
+        path=[photo_and_box(path)[0] for path in rows["path"].iloc[at]],
+        box=rows["box"].iloc[at] if "box" in rows else "",
+        given_class=rows["class_name"].iloc[at],
+        predicted_class=names[probabilities.argmax(axis=1)[at]],
+        probability=probabilities.max(axis=1)[at].round(6),
+        event=events.to_numpy()[at],
+        drawn=order["drawn"].to_numpy(),
     )
+    return items[ITEM_COLUMNS].reset_index(drop=True)
 
 
 def nearest_train_images(rows: pd.DataFrame, embeddings: np.ndarray) -> pd.DataFrame:
