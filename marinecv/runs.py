@@ -32,6 +32,7 @@ EXTERNAL = "own"
 RESUME_HINT = 'Go on with resume("{folder}"), or name another folder with folder=.'
 RESTORE_HINT = "Restore it from a copy, or train again into another folder with folder=."
 IMAGES, ACCEPTED = "images.csv", "Changed images accepted: "
+CORRECTIONS = "corrections.json"
 RESUMED = "resumed training"
 RECOMPUTED = ("predictions.csv", "restorations.npz", "timing.json", "calibration.json", "leakage.csv", "embeddings.npz")
 FIX_HINTS = {  # how to fix a broken file of a run; the others cannot be computed again
@@ -140,6 +141,11 @@ class Run:
         log = self.path("log.txt")
         text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
         return list(dict.fromkeys(re.findall(f"{ACCEPTED}.*", text)))
+
+    @property
+    def correction_sentences(self) -> list[str]:
+        """What the corrected labels of a review changed, see `train`; empty of a run without any."""
+        return self.read(CORRECTIONS).get("sentences", []) if self.path(CORRECTIONS).is_file() else []
 
     @property
     def history(self) -> pd.DataFrame:

@@ -47,6 +47,8 @@ def train(args: argparse.Namespace, rows: list, source, name: str, title: str) -
     how |= {"folder": args.output_dir, "changes": changes(args)}
     if minutes := getattr(args, "minutes", None):
         how["minutes"] = minutes
+    if getattr(args, "corrections", None):
+        how["corrections"] = args.corrections
     if rows == [None] and getattr(args, "backbone", None):
         how["backbone"] = args.backbone
     if len(rows) > 1 or sizes or args.folds or select_on == "test":

@@ -127,7 +127,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         flattered=flattered,
         grouped=any(map(is_grouped, metrics.values())),
         shortened=recipe.get("shortened", ""),
-        changes=run.accepted_changes,
+        changes=[*run.correction_sentences, *run.accepted_changes],
         published=published,
         metrics=metrics,
         figure_names={key: tr(label) for key, label in METRIC_NAMES.items() if any(key in m for m in metrics.values())},

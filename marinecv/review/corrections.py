@@ -1,13 +1,14 @@
 """`corrections.csv`: the answers of a person, a line each, on the disk before they are acknowledged."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from marinecv.data.user_tables import rename_aliases
 from marinecv.files.csv_tables import check_columns, parse_table, read_table, table_text
 from marinecv.schema import check_choice
 
@@ -91,13 +92,15 @@ class Corrections:
             os.fsync(file.fileno())
 
 
-def read_corrections(path: str | Path) -> pd.DataFrame:
+def read_corrections(path: str | os.PathLike, ids: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Return the answers that count of a `corrections.csv`: `image_id, answer, class_name`, one row an image.
 
-    A table of another tool needs `image_id` and `class_name` alone; each row is then an answer, an empty class none.
-    Raises ValueError where it is no such table.
+    A table of another tool needs `class_name` and `image_id`, or `path` or `file`, which `ids` maps to it; each row is
+    then an answer, an empty class none. Raises ValueError where it is no such table.
     """
-    table = read_table(path)
+    table = rename_aliases(read_table(path), {"path": ("file",), "class_name": ("class", "label")})
+    if ids and "image_id" not in table and "path" in table:
+        table = table.assign(image_id=table["path"].map(lambda name: ids.get(name, name)))
     check_columns(table, ["image_id", "class_name"], path)
     if "answer" not in table:
         table = table.assign(answer=table["class_name"].map(lambda name: CLASS if name else UNANSWERED))

@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 from msgspec import Struct
 
-from marinecv.files.atomic import write_json
-from marinecv.files.csv_tables import check_columns, parse_numbers, read_table, write_table
-from marinecv.review.corrections import UNANSWERED, read_corrections
+from marinecv.files.atomic import write_json, write_text
+from marinecv.files.csv_tables import BOM, check_columns, parse_numbers, read_table, table_text, write_table
+from marinecv.files.lock import lock_folder
+from marinecv.review.corrections import UNANSWERED, Corrections, read_corrections
 from marinecv.schema import read
 
 ITEM_COLUMNS = ["image_id", "path", "box", "split", "given_class", "predicted_class", "probability", "event", "camera"]
@@ -86,6 +87,28 @@ class ReviewFolder:
         path = self.folder / "neighbors.csv"
         check_columns(table := read_table(path), NEIGHBOR_COLUMNS, path)
         return parse_numbers(table, ["similarity"], path)
+
+    def export(self, path: str | os.PathLike) -> int:
+        """Write the items with their answers as a CSV for another tool or a spreadsheet; return their number."""
+        answers = self.answered().set_index("image_id")[["answer", "class_name"]]
+        table = self.items.join(answers, on="image_id").fillna("")
+        write_text(path, BOM + table_text(table))
+        return len(table)
+
+    def take(self, path: str | os.PathLike) -> int:
+        """Append the answers of a table, see `read_corrections`; return their number.
+
+        A row names an item by its `image_id`, or `path` or `file`, as in the items. Raises ValueError for another one.
+        """
+        answers = read_corrections(path, dict(zip(self.items["path"], self.items["image_id"], strict=True)))
+        unknown = answers[~answers["image_id"].isin(self.items["image_id"])]
+        if len(unknown):
+            raise ValueError(f"{path} names {unknown['image_id'].iloc[0]}, which is no image of {self.folder}.")
+        with lock_folder(self.folder):
+            corrections = Corrections(self.corrections)
+            for (answer, name), rows in answers.groupby(["answer", "class_name"]):
+                corrections.add(rows["image_id"].tolist(), answer, name)
+        return len(answers)
 
     def answered(self) -> pd.DataFrame:
         """Return the items that have an answer, with `answer` and `class_name` beside them, in their order."""

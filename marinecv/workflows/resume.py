@@ -15,9 +15,11 @@ from marinecv.report.hand_in import write_hand_in
 from marinecv.report.model_card import write_card
 from marinecv.report.run_page import write_run_report
 from marinecv.report.search_page import write_search_report
+from marinecv.runs import CORRECTIONS
 from marinecv.schema import check_choice
 from marinecv.search.engines import check_engine
 from marinecv.training.distribution import device_sentence
+from marinecv.workflows.corrections import prove
 from marinecv.workflows.folders import kind_of, resumable
 from marinecv.workflows.learning_curve import LearningCurve, finish_curve
 from marinecv.workflows.reproduce import Reproduction, finish_reproduction
@@ -77,6 +79,8 @@ def resume(
     with nullcontext() if is_search else resumable(unfinished.folder):  # several processes may work on a search
         check_unfinished(unfinished, log, accept_changes)
         work(unfinished, log, **options)
+        if isinstance(unfinished, Run) and unfinished.path(CORRECTIONS).is_file():
+            prove(unfinished, log)
     return unfinished
 
 

@@ -18,11 +18,11 @@ from marinecv.data.splits.split_catalog import is_grouped, split_catalog
 from marinecv.data.stamps import compare_images, stamp_images
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.experiments import Experiment
-from marinecv.files.csv_tables import write_table
+from marinecv.files.csv_tables import read_table, write_table
 from marinecv.inputs.pixel_cache import load_pixels
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.streamed_pixels import Stream
-from marinecv.runs import ACCEPTED, IMAGES, RESUMED, Run
+from marinecv.runs import ACCEPTED, CORRECTIONS, IMAGES, RESUMED, Run
 from marinecv.search.folder import Search
 from marinecv.training.recipe import DataConfig
 from marinecv.workflows.crops import cropped
@@ -120,6 +120,8 @@ def changes_of_data(run: Run, log: Log) -> tuple[list[str], list[str]]:
         return [], []
     before = usable(known).set_index("image_id")
     shared = before.index.intersection(now.index)
+    if run.path(CORRECTIONS).is_file():
+        shared = shared.difference(read_table(run.path("corrections.csv"))["image_id"])
     labels = [table["class_name"] + table.get("box", "") for table in (before.loc[shared], now.loc[shared])]
     new = [] if choice.limit else sorted(set(catalog["image_id"]) - set(photos_of(known)["image_id"]))
     return list(shared[labels[0] != labels[1]]), new

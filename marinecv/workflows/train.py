@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from marinecv.console import Log, silent
+from marinecv.console import Log, import_tensorflow, silent
 from marinecv.data.user_tables import usable
 from marinecv.experiments import CHOSEN_ON_TEST
 from marinecv.recipes.butterflies import DENOISE
@@ -17,6 +17,7 @@ from marinecv.runs import check_fresh, fresh_folder, next_folder
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import full_names
 from marinecv.workflows.choose import Candidates, log_pretrained
+from marinecv.workflows.corrections import train_corrected
 from marinecv.workflows.folders import resumable
 from marinecv.workflows.prepare import plan_runs
 from marinecv.workflows.run import Experiment, Run
@@ -37,6 +38,7 @@ def train(
     changes: Mapping[str, Any] | None = None,
     track: str | None = None,
     distribute: str | None = None,
+    corrections: str | os.PathLike | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     log: Log | None = print,
     **settings: Any,
@@ -59,6 +61,8 @@ def train(
         changes: other settings of the recipe by their names, such as `{"training.lr_patience": 3}`.
         track: `"tensorboard"` or `"wandb"`: log the training there too.
         distribute: `"mirrored"` trains on all GPUs of this machine, `"data-parallel"` on several machines, on JAX.
+        corrections: the `corrections.csv` of a `review`: its run is trained again with the same recipe and split, and
+            the answers as labels; both runs are compared on the images of the review that were drawn at random.
         callbacks: Keras callbacks in addition to the recipe's.
         log: called with each line of text; None logs nothing.
         **settings: other settings by the last part of their names, such as `epochs=5`.
@@ -66,6 +70,14 @@ def train(
         ValueError: there are no such images, recipe or settings, the folder is in use, or nothing can be trained.
     """
     log = log or silent
+    if corrections is not None:
+        if (data, recipe, backbone, distribute) != (None,) * 4:
+            raise ValueError(
+                "corrections= has images and recipe of its run. Leave out data, recipe, backbone, distribute."
+            )
+        import_tensorflow()
+        how = {"settings": settings, "track": track, "callbacks": callbacks}
+        return Run(train_corrected(corrections, folder, changes, log, **how).folder)
     if join_processes(distribute, folder, is_one_classifier=True).process:
         return Run(follow_process_0(folder, log).folder)
     if folder is not None:

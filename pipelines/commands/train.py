@@ -5,6 +5,7 @@ their last layers, where fine-tuning helps.
 """
 
 import argparse
+from pathlib import Path
 
 from .. import options
 
@@ -19,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(parser, "--folds", help="K-fold cross-validation")
     options.add(parser, "--image-size", "--output-dir", *options.SUBSET, *options.LABELS, *options.CROPS)
     options.add(parser, *options.READING, "--track")
+    about = "answers of a review: trains its run again with them as labels"
+    parser.add_argument("--corrections", type=Path, metavar="FILE", help=about)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from .. import opened
 
     options.refuse_with(args, "recipe", ("minutes",))
-    if not (args.resume or args.images):
+    options.refuse_with(args, "corrections", ("images", "recipe", "minutes", "backbone", "folds", "resume"))
+    if not (args.resume or args.images or args.corrections):
         raise ValueError("Name the folder of your images: train my_photos.")
     return opened.train(args, [args.recipe], getattr(args, "source", None), "train", "Training")

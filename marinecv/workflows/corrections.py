@@ -1,0 +1,200 @@
+"""Train a run again with the answers of a review as labels, and measure on its random images what they change."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import pandas as pd
+
+from marinecv.choices import SCORED_SPLITS
+from marinecv.console import Log
+from marinecv.data.images import read_header
+from marinecv.data.names import EMPTY_CLASS
+from marinecv.data.photos import is_of_crops
+from marinecv.data.splits.split_catalog import write_split
+from marinecv.data.user_tables import usable
+from marinecv.evaluation.compare import compare_runs
+from marinecv.evaluation.estimates import has_interval, interval_text, mean_estimate
+from marinecv.evaluation.groups import group_numbers
+from marinecv.evaluation.predict import predict_table
+from marinecv.evaluation.predictions import read_predictions
+from marinecv.files.atomic import write_json
+from marinecv.files.csv_tables import read_table, write_table
+from marinecv.report.run_page import write_run_report
+from marinecv.review.corrections import EMPTY, UNKNOWN
+from marinecv.review.folder import RANDOM, ReviewFolder
+from marinecv.runs import CORRECTIONS, Run, fresh_folder, next_folder
+from marinecv.training.recipe import Recipe
+from marinecv.training.settings import full_names, with_changes
+from marinecv.workflows.folders import resumable
+from marinecv.workflows.leakage import note_relatives
+from marinecv.workflows.run_images import check_images, readable_images
+from marinecv.workflows.sources import open_classifier
+from marinecv.workflows.train_runs import finish
+
+SUFFIX = ", corrected"  # of titles
+CHECK = "random"  # split of the images that measure both runs
+
+
+def train_corrected(
+    corrections: str | os.PathLike,
+    folder: str | os.PathLike | None,
+    changes: Mapping[str, Any] | None,
+    log: Log,
+    *,
+    settings: Mapping[str, Any],
+    track: str | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Run:
+    """Train the run of a review again, with its answers as labels and the same split; see `train`."""
+    review = ReviewFolder(Path(corrections).parent)
+    if not Path(corrections).is_file() or review.corrections.resolve() != Path(corrections).resolve():
+        raise ValueError(f"{corrections} is not the corrections.csv of a review. Answer in its page first, or import.")
+    base, answers = open_classifier(review.about.run), review.answered()
+    if answers.empty or not base.finished:
+        raise ValueError(f"{review.folder} has no answer yet, or {base.folder} is not finished.")
+    recipe = Recipe.of(base)
+    changes = full_names(recipe, changes, **settings)
+    if fixed := [name for name in changes if not name.startswith("training.")]:
+        raise ValueError(f"{fixed[0]} stays as in {base.folder}, so that both can be compared. Leave it out.")
+    recipe = with_changes(recipe, changes)
+    answers = with_labels(answers, base.class_names)
+    check_images(base, "training", base.catalog, log)
+    added_to = f"{Path(review.about.images).name}/" if review.about.images else ""
+    catalog = corrected_catalog(base, answers, added_to, log)
+    recipe = replace(recipe, title=f"{recipe.title.removesuffix(SUFFIX)}{SUFFIX}", published={}, report="")
+    name = base.folder.resolve().name.partition("-corrected")[0]
+    folder = next_folder("runs", f"{name}-corrected") if folder is None else fresh_folder(folder)
+    with resumable(folder):
+        catalog = note_relatives(folder, recipe, catalog, log)
+        preprocessing = base.shared_preprocessing | {"split_sha256": write_split(catalog, folder / "split.csv")}
+        write_table(folder / "corrections.csv", answers)
+        write_json(folder / CORRECTIONS, {"base": str(base.folder.resolve()), "added_to": added_to, "sentences": []})
+        run = Run.create(folder, recipe.to_dict(), preprocessing, catalog)
+        finish(run, log, track=track, callbacks=callbacks)
+        prove(run, log)
+    return run
+
+
+def with_labels(answers: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
+    """Return answers with the `label` that each gives, or `problem`, why it gives none."""
+    label = answers["class_name"].mask(answers["answer"] == EMPTY, EMPTY_CLASS)
+    unknown = "of class " + label + ", which the run does not know"
+    reason = answers["answer"].map({EMPTY: "nothing is there", UNKNOWN: "nobody can say what it is"}).fillna(unknown)
+    is_known = label.isin(class_names) & (answers["answer"] != UNKNOWN)
+    return answers.assign(label=label.where(is_known, ""), problem=reason.mask(is_known, ""))
+
+
+def corrected_catalog(base: Run, answers: pd.DataFrame, added_to: str, log: Log) -> pd.DataFrame:
+    """Return the catalog of a run with the labels of the answers; images of a folder `added_to` join train.
+
+    Those of the folder that were drawn at random stay out. ValueError where a class has no train image left.
+    """
+    catalog, given = base.catalog, answers.set_index("image_id")
+    if added_to:
+        added = answers[(answers["drawn"] != RANDOM) & (answers["label"] != "")]
+        paths = paths_of(added)
+        sizes = pd.DataFrame([read_header(Path(path))[:2] for path in paths], paths.index, ["width", "height"], int)
+        rows = {"path": paths, "class_name": added["label"], "split": "train", "group": added["event"]}
+        rows |= {**sizes, "dominance": 1.0, "problem": ""}
+        if is_of_crops(catalog):
+            rows |= {"photo": added_to + added["image_id"].str.rpartition("#")[0], "photo_class": added["label"]}
+        added = added.assign(image_id=added_to + added["image_id"], **rows)
+        new = pd.concat([catalog, added[catalog.columns.intersection(added.columns)]], ignore_index=True)
+        catalog = new.fillna({name: "" for name in new.select_dtypes(exclude="number")})
+        kept = (answers["drawn"] == RANDOM).sum()
+        log(f"{len(added)} images of {added_to} join train; {kept} drawn at random stay out, to measure both runs")
+    else:
+        label, problem = (catalog["image_id"].map(given[name]).fillna("") for name in ("label", "problem"))
+        is_new, is_out = (label != "") & (label != catalog["class_name"]), problem != ""
+        counts = catalog["split"][is_new].value_counts(sort=False)
+        by_split = f" ({', '.join(f'{split} {n}' for split, n in counts.items())})" if len(counts) else ""
+        log(f"{is_new.sum()} labels corrected{by_split}, {is_out.sum()} images left out, by {len(answers)} answers")
+        changed = {"class_name": catalog["class_name"].mask(is_new, label), "split": catalog["split"].mask(is_out, "")}
+        catalog = catalog.assign(**changed, problem=catalog["problem"].mask(is_out, problem))
+        if is_of_crops(catalog):
+            alone = ~catalog["photo"].duplicated(keep=False)
+            catalog["photo_class"] = catalog["photo_class"].mask(alone, catalog["class_name"])
+    missing = {*base.class_names} - {*usable(catalog).query("split == 'train'")["class_name"]}
+    if missing:
+        raise ValueError(f"After the corrections no train image of {min(missing)} is left. Correct fewer, or add some.")
+    return catalog
+
+
+def prove(run: Run, log: Log) -> None:
+    """Compare a corrected run with the one before, on the images of the review that were drawn at random."""
+    about, answers = run.read(CORRECTIONS), read_table(run.path("corrections.csv"))
+    base, sentences = open_classifier(about["base"]), []
+    before, after = (read_predictions(each.path("predictions.csv"), run.class_names) for each in (base, run))
+    known = answers[answers["label"] != ""].set_index("image_id")
+    if not about["added_to"]:
+        for split in SCORED_SPLITS:
+            sentences += both_scores(before, after, split, run.catalog.set_index("image_id")["group"])
+    drawn = known[known["drawn"] == RANDOM]
+    if drawn.empty:
+        sentences.append(
+            f"No image drawn at random has an answer, so nothing shows that it is better. Use {base.folder.name}."
+        )
+    else:
+        if about["added_to"]:
+            before, after = (predictions_of_items(each, drawn.reset_index(), log) for each in (base, run))
+        for each in (base, run):
+            each.note("test evaluation: random images of a review")
+        tables = [relabeled(table, drawn["label"]).assign(split=CHECK) for table in (after, before)]
+        groups = drawn["event"].mask(drawn["event"] == "", drawn.index.to_series())
+        sentences.append(proof_sentence(compare_runs(*tables, CHECK, groups=groups), base))
+    write_json(run.path(CORRECTIONS), about | {"sentences": sentences})
+    write_run_report(run.folder)
+    for sentence in sentences:
+        log(sentence)
+
+
+def both_scores(before: pd.DataFrame, after: pd.DataFrame, split: str, groups: pd.Series) -> list[str]:
+    """Return the accuracies of both runs by corrected and by given labels, where labels of the split were corrected."""
+    before, after = (table[table["split"] == split].set_index("image_id") for table in (before, after))
+    after = after[after.index.isin(before.index)]
+    before = before.loc[after.index]
+    changed, ids = (before["true_class"] != after["true_class"]).sum(), group_numbers(after.index.to_series(), groups)
+    if not changed:
+        return []
+    texts = []
+    for name, labels in (("corrected", after["true_class"]), ("given", before["true_class"])):
+        scores = [mean_estimate((table["predicted_class"] == labels).to_numpy(), ids) for table in (after, before)]
+        now, then = (f"{score['value']:.3f} ({interval_text(score)})" for score in scores)
+        texts.append(f"by the {name} labels {now} now and {then} before")
+    return [
+        f"{split}, {changed} of {len(after)} labels corrected: accuracy {'; '.join(texts)}. This is a use of {split}."
+    ]
+
+
+def paths_of(items: pd.DataFrame) -> pd.Series:
+    """Return the path of each item as catalogs have it: of a crop with its box."""
+    return items["path"] + ("#" + items["box"]).where(items["box"] != "", "")
+
+
+def relabeled(predictions: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
+    """Return the predictions of the images that `labels` has, by `image_id`, with these as their true classes."""
+    rows = predictions[predictions["image_id"].isin(labels.index)]
+    return rows.assign(true_class=rows["image_id"].map(labels))
+
+
+def predictions_of_items(run: Run, items: pd.DataFrame, log: Log) -> pd.DataFrame:
+    """Return the predictions of a run on items of a review of a folder."""
+    catalog = items[["image_id"]].assign(path=paths_of(items), split="test", class_name=items["label"], problem="")
+    pixels, catalog = readable_images(catalog, run.spec, log)
+    return predict_table(run.load_model(), catalog, run.spec, run.class_names, pixels=pixels)
+
+
+def proof_sentence(result: dict, base: Run) -> str:
+    """Return what a comparison (a: now, b: before) says, and which run to use."""
+    text = f"better on {result['only_a']}, worse on {result['only_b']} of {result['n']} randomly drawn images: "
+    points = [100 * result[name] for name in ("difference", "low", "high")]
+    text += f"{points[0]:+.0f} points "
+    text += (
+        f"(95% CI {points[1]:+.0f} to {points[2]:+.0f})" if has_interval(result) else "(too few groups: no interval)"
+    )
+    is_better = result["distinguishable"] and result["only_a"] > result["only_b"]
+    return f"{text}." if is_better else f"{text}. That does not show that it is better: use {base.folder.name}."

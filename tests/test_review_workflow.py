@@ -1,0 +1,195 @@
+"""`review` and `train --corrections`: the list, the answers as labels, the same split, and the proof."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import refused, shown
+
+import marinecv as mcv
+from marinecv.data.user_tables import usable
+from marinecv.files.hashes import sha256
+from marinecv.review.corrections import CLASS, EMPTY, UNKNOWN, Corrections
+from marinecv.review.folder import ITEM_COLUMNS
+from marinecv.runs import CORRECTIONS, Run
+from marinecv.workflows import corrections  # after which `mcv.review` is still the function
+from marinecv.workflows import review as workflow
+
+
+@pytest.fixture(scope="module")
+def demo_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("review")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MARINECV_HOME", str(folder / "home"))
+        return mcv.train(
+            mcv.demo_images(), "aquarium_four_conv", folder=folder / "run", epochs=1, limit=40, size=32, log=None
+        )
+
+
+@pytest.fixture
+def run(demo_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    likely = usable(demo_run.catalog).query("split == 'train'")["image_id"].iloc[[7, 3]]
+    monkeypatch.setattr(workflow, "label_errors", lambda run, log: pd.DataFrame({"image_id": likely}))
+    shutil.copytree(demo_run.folder, tmp_path / "reef")
+    return mcv.Run(tmp_path / "reef")
+
+
+@pytest.fixture
+def photos(run, tmp_path):
+    """A folder of 30 images that the run has not seen, with an event of three."""
+    folder, known = tmp_path / "new photos", {*run.catalog["path"]}
+    folder.mkdir()
+    files = [file for file in sorted(mcv.demo_images().root.rglob("*.jpg")) if str(file) not in known][:30]
+    for number, file in enumerate(files):
+        shutil.copy(file, folder / f"photo_{number:02d}.jpg")
+    return folder
+
+
+def answer(review, rows, name):
+    Corrections(review.corrections).add(rows["image_id"].tolist(), CLASS, name)
+
+
+def test_own_images_are_listed_once_and_drawn_at_random_from_held_out_splits(run):
+    lines = []
+    review = mcv.review(run, page=False, log=lines.append)
+    items, catalog = review.items, usable(run.catalog)
+    assert [*items] == ITEM_COLUMNS and review.folder == run.path("review")
+    assert sorted(items["image_id"]) == sorted(catalog[catalog["split"] != ""]["image_id"])
+    random = items[items["drawn"] == "random"]
+    assert {*random["split"]} == {"validation", "test"} and len(random) >= 0.2 * len(items)
+    assert items["drawn"].head(5).tolist() == ["random"] * 5
+    assert (items["drawn"] == "label error").sum() == 2
+    predictions = pd.read_csv(run.path("predictions.csv")).set_index("image_id")
+    assert items["predicted_class"].tolist() == predictions.loc[items["image_id"], "predicted_class"].tolist()
+    nearest = review.neighbors
+    assert {*nearest["neighbor_id"]} <= {*catalog.query("split == 'train'")["image_id"]}
+    assert (nearest["image_id"] != nearest["neighbor_id"]).all() and nearest["path"].map(Path).map(Path.is_file).all()
+    assert "120 images to look at, 0 have an answer" in lines[-1]
+
+
+def test_a_review_is_continued_and_never_taken_for_another_one(run, photos):
+    review = mcv.review(run, page=False, log=None)
+    answer(review, review.items.head(3), "fish")
+    lines = []
+    assert len(mcv.review(run, page=False, seed=5, log=lines.append).answered()) == 3
+    assert "3 have an answer" in lines[-1]
+    with pytest.raises(ValueError, match="is a review of other images or of another run"):
+        mcv.review(run, photos, folder=review.folder, page=False, log=None)
+
+
+def test_where_label_errors_cannot_be_searched_a_line_says_why(run, monkeypatch):
+    def fail(run, log):
+        raise ValueError("No pretrained weights are here.")
+
+    monkeypatch.setattr(workflow, "label_errors", fail)
+    lines = []
+    review = mcv.review(run, page=False, log=lines.append)
+    assert {*review.items["drawn"]} == {"random", "uncertain"}
+    assert "Label errors are not searched: No pretrained weights are here." in lines
+
+
+def test_answers_become_labels_of_a_new_run_with_the_same_split(run):
+    before = {path: sha256(path) for path in map(Path, run.catalog["path"])}
+    review = mcv.review(run, page=False, log=None)
+    items = review.items
+    wrong = items.query("split == 'train' and given_class == 'shark'").head(2)
+    answer(review, wrong, "fish")
+    answers = Corrections(review.corrections)
+    of_test = items.query("split == 'test' and drawn == 'random'")
+    answers.add(
+        of_test["image_id"].tolist()[:1], CLASS, "puffin" if of_test["given_class"].iloc[0] == "fish" else "fish"
+    )
+    for row in items.query("drawn == 'random'").iloc[1:].itertuples():
+        if row.image_id not in answers.answers:
+            answers.add([row.image_id], CLASS, row.given_class)
+    train = items.query("split == 'train' and given_class != 'shark' and drawn != 'random'")["image_id"].tolist()
+    answers.add(train[:1], EMPTY)
+    answers.add(train[1:2], UNKNOWN)
+    answers.add(train[2:3], CLASS, "walrus")
+    lines = []
+    new = mcv.train(corrections=review.corrections, log=lines.append)
+    assert new.folder.name == "reef-corrected-1" and new.finished
+    assert "3 labels corrected (" in lines[0] and "train 2" in lines[0] and ", 3 images left out, by" in lines[0]
+    old, now = run.catalog.set_index("image_id"), new.catalog.set_index("image_id")
+    assert (now.loc[wrong["image_id"], "class_name"] == "fish").all()
+    reasons = ["nothing is there", "nobody can say what it is", "of class walrus, which the run does not know"]
+    assert now.loc[train[:3], "problem"].tolist() == reasons
+    kept = usable(new.catalog)["image_id"]
+    assert (now.loc[kept, "split"] == old.loc[kept, "split"]).all() and len(kept) == len(usable(run.catalog)) - 3
+    assert {path: sha256(path) for path in before} == before
+    scores, proof = new.correction_sentences
+    assert scores.startswith("test, 1 of 40 labels corrected: accuracy by the corrected labels 0.")
+    assert " randomly drawn images: " in proof and "use reef." in proof
+    assert new.correction_sentences == lines[-2:] and proof in new.path("report.html").read_text(encoding="utf-8")
+    for each in (run, new):
+        assert "test evaluation: random images of a review" in each.path("log.txt").read_text()
+    assert mcv.evaluate(new, log=None).metrics["accuracy"]["n"] == 40  # of labels that its data have otherwise
+
+
+def test_images_of_a_folder_join_train_and_the_random_ones_stay_out(run, photos, capsys):
+    review = mcv.review(run, photos, page=False, log=None)
+    items = review.items
+    assert len(items) == 30 and {*items["drawn"]} <= {"random", "informative"}
+    assert (items["split"] == "").all() and {*review.neighbors["image_id"]} == {*items["image_id"]}
+    answer(review, items, "fish")
+    new = mcv.train(corrections=review.corrections, log=None)
+    added = new.catalog[~new.catalog["image_id"].isin(run.catalog["image_id"])]
+    expected = items.query("drawn != 'random'")["image_id"]
+    assert sorted(added["image_id"]) == sorted("new photos/" + expected)
+    assert (added["split"] == "train").all() and (added["class_name"] == "fish").all()
+    assert f"of {(items['drawn'] == 'random').sum()} randomly drawn images" in new.correction_sentences[-1]
+    again = mcv.review(new, photos, page=False, log=None)
+    assert sorted(again.items["image_id"]) == sorted(items.query("drawn == 'random'")["image_id"])
+    new.path("metrics.json").unlink()
+    (saved := new.path(CORRECTIONS)).write_text(saved.read_text().replace("better on", "lost"))
+    mcv.resume(new.folder, log=None)
+    assert "better on" in Run(new.folder).correction_sentences[-1]
+
+
+def test_the_commands_export_import_and_train(run, photos, capsys, tmp_path):
+    table = tmp_path / "answers.csv"
+    printed = shown(capsys, "review", run.folder, photos, "--export", table)
+    assert "30 images with their answers written to" in printed
+    rows = pd.read_csv(table, encoding="utf-8-sig", keep_default_na=False)
+    rows.assign(class_name="crab", answer=CLASS)[["path", "class_name"]].to_csv(table, index=False)
+    assert "30 answers taken from" in shown(capsys, "review", run.folder, photos, "--import", table)
+    file = next(Path("reviews").glob("*/corrections.csv"))
+    assert "does not know" not in shown(capsys, "train", "--corrections", file, "--epochs", "2")
+    rows.assign(path="elsewhere.jpg", class_name="crab").head(1)[["path", "class_name"]].to_csv(table, index=False)
+    assert "names elsewhere.jpg, which is no image of" in refused(
+        capsys, "review", run.folder, photos, "--import", table
+    )
+
+
+def test_what_corrections_cannot_do(run, tmp_path, capsys):
+    review = mcv.review(run, page=False, log=None)
+    refuse = "is not the corrections.csv of a review"
+    with pytest.raises(ValueError, match=refuse):
+        mcv.train(corrections=review.corrections, log=None)
+    items = review.items
+    answer(review, items[items["given_class"] == "shark"], "fish")
+    with pytest.raises(ValueError, match="no train image of shark is left"):
+        mcv.train(corrections=review.corrections, log=None)
+    with pytest.raises(ValueError, match="image.height stays as in"):
+        mcv.train(corrections=review.corrections, height=64, log=None)
+    with pytest.raises(ValueError, match="Leave out data, recipe"):
+        mcv.train("photos", corrections=review.corrections, log=None)
+    Corrections(review.corrections).undo()
+    with pytest.raises(ValueError, match="has no answer yet"):
+        mcv.train(corrections=review.corrections, log=None)
+    assert "--corrections cannot be combined with --minutes" in refused(
+        capsys, "train", "--corrections", review.corrections, "--minutes", "3"
+    )
+    assert not (tmp_path / "runs").exists() or not [*Path("runs").iterdir()]
+
+
+def test_a_proof_says_which_run_to_use(run):
+    result = {"only_a": 7, "only_b": 2, "n": 61, "difference": 0.08, "low": 0.01, "high": 0.16, "distinguishable": True}
+    sentence = corrections.proof_sentence(result, run)
+    assert sentence == "better on 7, worse on 2 of 61 randomly drawn images: +8 points (95% CI +1 to +16)."
+    worse = result | {"only_a": 2, "only_b": 7, "difference": -0.08, "low": -0.16, "high": -0.01}
+    assert corrections.proof_sentence(worse, run).endswith("That does not show that it is better: use reef.")
+    few = result | {"low": float("nan"), "high": float("nan"), "distinguishable": False}
+    assert "(too few groups: no interval). That does not show" in corrections.proof_sentence(few, run)
