@@ -83,6 +83,17 @@ def test_a_class_in_one_group_is_not_judged_and_the_others_are():
     assert table["image_id"].tolist() == ["image07"]
 
 
+def test_an_image_without_a_group_is_one_and_the_index_of_a_column_does_not_count():
+    embeddings, truth, ids = clusters()
+    groups = np.where(np.arange(60) % 2, "", ids)
+    series = pd.Series(truth, index=np.arange(60)[::-1]), pd.Series(groups, index=range(100, 160))
+    table = out_of_fold_probabilities(embeddings, *series)
+    np.testing.assert_allclose(table, out_of_fold_probabilities(embeddings, truth, groups))
+    assert (table.argmax(axis=1) == np.unique(truth, return_inverse=True)[1]).all()
+    with pytest.raises(ValueError, match="same length"):
+        out_of_fold_probabilities(embeddings, truth, groups[:5])
+
+
 def test_one_image_a_class_gives_no_errors():
     embeddings, truth, ids = clusters(4, per_class=1)
     assert ranked(embeddings, truth, ids, ids).empty

@@ -33,7 +33,8 @@ def out_of_fold_probabilities(
     Raises:
         ValueError: lengths differ, or there are fewer than two classes or two groups.
     """
-    rows = pd.DataFrame({"image_id": range(len(embeddings)), "class_name": class_names, "group": groups})
+    alone = [f"\0{row}" for row in range(len(embeddings))]  # the name of no group
+    rows = pd.DataFrame({"image_id": alone, "class_name": np.asarray(class_names), "group": np.asarray(groups)})
     rows["group"] = groups_of(rows)
     names, labels = np.unique(rows["class_name"].to_numpy(str), return_inverse=True)
     num_groups = rows["group"].nunique()
