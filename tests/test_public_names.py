@@ -115,7 +115,7 @@ def test_the_api_page_lists_the_public_names_with_their_arguments_and_defaults()
 
 
 TRAINED = "autoencode compare evaluate Experiment explain export grid latent learning_curve LearningCurve predict"
-TRAINED = (TRAINED + " ensemble reproduce resume Run search Search train write_report").split()
+TRAINED = (TRAINED + " ensemble label_errors reproduce resume Run search Search train write_report").split()
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Label errors from Python, in the audit and beside the folds of a run: the same table, with what stands beside it."""
 
+import re
+
 import keras
 import numpy as np
 import pandas as pd
@@ -56,7 +58,8 @@ def test_a_wrong_label_is_found_from_python_and_by_the_audit(folder, network, we
     )
     assert table.loc[0, ["given_class", "suggested_class"]].tolist() == ["eel", "crab"]
     assert (table.loc[0, NEAREST_COLUMNS].str.partition("/")[0] == "crab").all()
-    assert f"Label errors: {len(table)} of 30 labels may be wrong" in lines[-1] and "small" in lines[-1]
+    assert f"Label errors: {len(table)} of 30 labels may be wrong" in lines[-1] and "features of small" in lines[-1]
+    assert re.search(r"\(9[0-9]% of the images are predicted as labeled\)\.$", lines[-1])
     pd.testing.assert_frame_equal(table, mcv.label_errors(folder, backbone=network, log=None))
     monkeypatch.chdir(tmp_path)
     words = ["audit", str(folder), "--label-errors", "--output-dir", "page"]

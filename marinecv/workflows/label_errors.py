@@ -1,8 +1,10 @@
 """Probable label errors of a data set by a pretrained network, or of a run by the predictions of its folds."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,6 @@ from marinecv.workflows.run_images import check_images, readable_images
 from marinecv.workflows.sources import Data, open_classifier, source_of
 
 LABEL_ERRORS = "label_errors.csv"
-NAMED = 5  # classes
 
 
 def label_errors(
@@ -119,8 +120,8 @@ def find_label_errors(
     names = np.unique(rows["class_name"].to_numpy(str))
     table = rank_label_errors(rows["image_id"], rows["class_name"], probabilities, names)
     table = with_nearest_images(table, rows, embeddings)
-    how = f"by logistic regression on features of {network_name(network)} in folds of related images"
-    return table, _sentence(table, rows["class_name"], np.isnan(probabilities).any(axis=1), how)
+    how = f"by features of {network_name(network)} and logistic regression in folds of related images"
+    return table, _sentence(table, rows["class_name"], probabilities, names, how)
 
 
 def label_errors_or_reason(*of: Any) -> tuple[pd.DataFrame, str]:
@@ -138,21 +139,22 @@ def label_errors_of_folds(run: Run, predictions: pd.DataFrame, log: Log) -> tupl
     rows = rows.assign(group=rows["image_id"].map(related(run, log)[0]).fillna(""))
     num_groups = groups_of(rows).groupby(rows["class_name"]).nunique()
     names, probabilities = class_names_of_table(predictions), probabilities_of_table(predictions)
-    is_left_out = (predictions["true_class"].map(num_groups) == 1).to_numpy()
-    probabilities[is_left_out] = np.nan
+    probabilities[predictions["true_class"].map(num_groups) == 1] = np.nan
     table = rank_label_errors(predictions["image_id"], predictions["true_class"], probabilities, names)
     table = table[table["image_id"].isin(rows["image_id"])].reset_index(drop=True)
     table = with_nearest_images(table, rows, embed(run.load_model(), rows, run.spec, pixels))
-    labels = predictions["true_class"]
-    return table, _sentence(table, labels, is_left_out, "by the predictions of folds of related images")
+    how = "by the predictions of folds of related images"
+    return table, _sentence(table, predictions["true_class"], probabilities, names, how)
 
 
-def _sentence(table: pd.DataFrame, labels: pd.Series, is_left_out: np.ndarray, how: str) -> str:
-    """Return how many labels are probably wrong, and which classes were not checked."""
-    sentence = f"Label errors: {len(table):,} of {len(labels):,} labels may be wrong, {how}."
-    names = sorted(set(labels[is_left_out]))
-    if names:
-        more = ", ..." if len(names) > NAMED else ""
-        listed = ", ".join(names[:NAMED]) + more
+def _sentence(table: pd.DataFrame, labels: pd.Series, probabilities: np.ndarray, names: Sequence[str], how: str) -> str:
+    """Return how many labels may be wrong, how many were predicted, and which classes were not checked."""
+    is_left_out = np.isnan(probabilities).any(axis=1)
+    agreed = np.asarray(names)[np.nan_to_num(probabilities).argmax(axis=1)] == labels.to_numpy()
+    agreement = agreed[~is_left_out].mean() if not is_left_out.all() else 0.0
+    sentence = f"Label errors: {len(table):,} of {len(labels):,} labels may be wrong, {how}"
+    sentence += f" ({agreement:.0%} of the images are predicted as labeled)."
+    if classes := sorted(set(labels[is_left_out])):
+        listed = shorten(", ".join(classes), 100, placeholder=" ...")
         sentence += f" Not checked: {is_left_out.sum():,} images of classes whose images are all related ({listed})."
     return sentence
