@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marinecv.evaluation.label_errors import LABEL_ERROR_COLUMNS, out_of_fold_probabilities, rank_label_errors
+from marinecv.evaluation.label_errors import (
+    LABEL_ERROR_COLUMNS,
+    NEAREST_COLUMNS,
+    out_of_fold_probabilities,
+    rank_label_errors,
+    with_nearest_images,
+)
 
 
 def clusters(num_classes=3, per_class=20, seed=0):
@@ -77,6 +83,17 @@ def test_a_class_in_one_group_is_not_judged_and_the_others_are():
     assert table["image_id"].tolist() == ["image07"]
 
 
+def test_an_image_without_a_group_is_one_and_the_index_of_a_column_does_not_count():
+    embeddings, truth, ids = clusters()
+    groups = np.where(np.arange(60) % 2, "", ids)
+    series = pd.Series(truth, index=np.arange(60)[::-1]), pd.Series(groups, index=range(100, 160))
+    table = out_of_fold_probabilities(embeddings, *series)
+    np.testing.assert_allclose(table, out_of_fold_probabilities(embeddings, truth, groups))
+    assert (table.argmax(axis=1) == np.unique(truth, return_inverse=True)[1]).all()
+    with pytest.raises(ValueError, match="same length"):
+        out_of_fold_probabilities(embeddings, truth, groups[:5])
+
+
 def test_one_image_a_class_gives_no_errors():
     embeddings, truth, ids = clusters(4, per_class=1)
     assert ranked(embeddings, truth, ids, ids).empty
@@ -92,16 +109,28 @@ def test_the_table_does_not_depend_on_the_order_of_images():
     second = rank_label_errors(ids[order], given[order], probabilities[order], names)
     pd.testing.assert_frame_equal(first, second)
     rows = [np.flatnonzero(ids == image)[0] for image in first["image_id"]]
-    margins = probabilities[rows, names.searchsorted(given[rows])] - first["probability"].to_numpy()
-    assert len(margins) >= 3 and (np.diff(margins) >= 0).all() and (margins < 0).all()
+    odds = first["probability"].to_numpy() / probabilities[rows, names.searchsorted(given[rows])]
+    assert len(odds) >= 3 and (odds[1:] <= odds[:-1] * 1.001).all() and (odds > 1).all()
 
 
 @pytest.mark.parametrize("given,groups", [(["ant"] * 6, list("abcdef")), (["ant", "bee"] * 3, ["one"] * 6)])
 def test_one_class_or_one_group_cannot_be_judged(given, groups):
-    with pytest.raises(ValueError, match="two classes, two groups"):
+    with pytest.raises(ValueError, match=r"classes: \d, groups.*Expected at least two classes"):
         out_of_fold_probabilities(np.zeros((6, 2), np.float32), given, groups)
 
 
 def test_a_label_that_is_no_class_is_an_error():
     with pytest.raises(ValueError, match="'eel' is no class"):
         rank_label_errors(["a", "b"], ["ant", "eel"], np.full((2, 2), 0.5), ["ant", "bee"])
+
+
+def test_the_nearest_images_are_of_train_and_of_other_groups():
+    embeddings = np.float32([[1, 0], [1, 0.1], [1, 0.2], [0, 1], [1, 0.01]])
+    rows = pd.DataFrame({"image_id": list("abcde"), "path": list("ABCDE"), "group": ["g", "", "", "", "g"]})
+    rows["split"] = ["test", "train", "train", "train", "train"]
+    listed = pd.DataFrame("", range(2), LABEL_ERROR_COLUMNS).assign(image_id=["a", "d"])
+    table = with_nearest_images(listed, rows, embeddings)
+    assert table["path"].tolist() == ["A", "D"]
+    assert table[NEAREST_COLUMNS].to_numpy().tolist() == [["b", "c", "d"], ["c", "b", "e"]]  # e is of the group of a
+    table = with_nearest_images(listed.iloc[1:], rows.iloc[[3, 4]].assign(split=""), embeddings[3:])
+    assert table[NEAREST_COLUMNS].to_numpy().tolist() == [["e", "", ""]]

@@ -86,11 +86,15 @@ def test_evaluate_searches_related_images_of_a_run_without_their_table(run, tmp_
 def test_grouped_folds_score_each_image_once_and_stay(run, tmp_path, capsys, no_pages):
     own = shutil.copytree(run.folder, tmp_path / "own")
     (own / "grouped-2-folds" / "fold1").mkdir(parents=True)  # stopped before the experiment was made
-    assert "grouped folds" in shown(capsys, "evaluate", own, "--split", "test", "--folds", "2")
+    said = shown(capsys, "evaluate", own, "--split", "test", "--folds", "2")
+    assert "grouped folds" in said and f"They are in {own / 'grouped-2-folds' / 'label_errors.csv'}." in said
     experiment = Experiment(own / "grouped-2-folds")
     parts = [fold.catalog.query("split == 'validation'")["image_id"] for fold in experiment.finished_runs.values()]
     assert sorted(pd.concat(parts)) == sorted(Run(own).catalog["image_id"])
     assert any(set(part) >= PAIR for part in parts)
+    errors = read_table(experiment.folder / "label_errors.csv")
+    pd.testing.assert_frame_equal(errors, mcv.label_errors(own, log=None), check_dtype=False)
+    assert set(errors["image_id"]) <= set(Run(own).catalog["image_id"])
     scores = read_leakage_scores(own / "leakage.csv").set_index(["subset", "metric"])
     assert scores.loc[(GROUPED, "accuracy"), "n"].item() == len(Run(own).catalog)
     assert "Cross-validated by groups" in (own / "report.html").read_text(encoding="utf-8")

@@ -99,9 +99,9 @@ WHY_AND_TODO = {
         "Check them before you trust a few errors; leave out what is a draw.",
     ),
     LABEL_ERRORS: (
-        "A model that was trained on other images says another class. Some of these labels are wrong, some images are "
-        "only hard; wrong ones cost accuracy, and in validation and test they make a score wrong.",
-        "Look at them, the most probable first, and correct the labels that are wrong: `review` shows them.",
+        "A model of the other images says another class. Some of these labels are wrong, some images only hard: "
+        "wrong labels cost accuracy, and in validation and test they make the score itself wrong.",
+        "Look at them with review, the most probable first, and correct the labels that are wrong.",
     ),
     FLIPS: (
         "The right answer is then a choice, and scores under different rules cannot be compared.",

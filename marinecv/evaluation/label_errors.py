@@ -1,19 +1,18 @@
 """Label errors: images whose label disagrees with what a classifier of the other images says, by confident learning."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from cleanlab.filter import find_label_issues
+from cleanlab.count import num_label_issues
 
 from marinecv.data.groups import groups_of
 from marinecv.data.splits.partition import partition_groups
 from marinecv.training.linear_head import cross_validate_head, log_losses
 
 LABEL_ERROR_COLUMNS = ["image_id", "given_class", "suggested_class", "probability"]
-RANKING = "normalized_margin"
 NEAREST_COLUMNS = ["nearest_1", "nearest_2", "nearest_3"]
+TABLE_COLUMNS = ["image_id", "path", *LABEL_ERROR_COLUMNS[1:], *NEAREST_COLUMNS]
 
 
 def out_of_fold_probabilities(
@@ -34,14 +33,15 @@ def out_of_fold_probabilities(
     Raises:
         ValueError: lengths differ, or there are fewer than two classes or two groups.
     """
-    rows = pd.DataFrame({"image_id": range(len(embeddings)), "class_name": class_names, "group": groups})
+    alone = [f"\0{row}" for row in range(len(embeddings))]  # the name of no group
+    rows = pd.DataFrame({"image_id": alone, "class_name": np.asarray(class_names), "group": np.asarray(groups)})
     rows["group"] = groups_of(rows)
     names, labels = np.unique(rows["class_name"].to_numpy(str), return_inverse=True)
     num_groups = rows["group"].nunique()
     if len(names) < 2 or num_groups < 2 or folds < 2:
         raise ValueError(
-            f"{len(rows)} images of {len(names)} class(es) in {num_groups} group(s) cannot be predicted in {folds} "
-            "fold(s). Expected two classes, two groups of related images and two folds, or more."
+            f"{len(rows)} images, classes: {len(names)}, groups of related images: {num_groups}, folds: {folds}. "
+            "Expected at least two classes, two groups and two folds."
         )
     parts = min(folds, num_groups)
     fold = partition_groups(rows, np.random.default_rng(seed), [1 / parts] * parts).to_numpy()
@@ -59,8 +59,8 @@ def rank_label_errors(
 ) -> pd.DataFrame:
     """Return the images whose label is probably wrong, the most probable first: `LABEL_ERROR_COLUMNS`.
 
-    Confident learning (cleanlab) says how many, the probability of the given class less that of the most probable other
-    one says which and in what order. `probability` is that of the suggested class.
+    Confident learning (cleanlab) estimates how many there are; these are the images with the largest `odds_against` the
+    given class. `probability` is that of the suggested class.
 
     Args:
         image_ids: of n images.
@@ -75,20 +75,29 @@ def rank_label_errors(
     labels = pd.Index(names).get_indexer(given[judged])
     if (labels < 0).any():
         raise ValueError(f"{str(given[judged][labels < 0][0])!r} is no class. Expected one of {', '.join(names)}.")
-    order = np.empty(0, int)
-    if len(np.unique(labels)) > 1:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "May not flag all label issues", UserWarning)  # of a class of one image
-            options = {"filter_by": f"low_{RANKING}", "return_indices_ranked_by": RANKING, "n_jobs": 1}
-            order = find_label_issues(labels, probabilities[judged], **options)
-    rows = judged[order]
+    odds = odds_against(labels, probabilities[judged])
+    count = num_label_issues(labels, probabilities[judged]) if len(np.unique(labels)) > 1 else 0
+    order = np.argsort(-odds, kind="stable")[:count]
+    rows = judged[order[odds[order] > 1]]
     best = probabilities[rows].argmax(axis=1)
-    values = np.asarray(image_ids)[rows], given[rows], names[best], probabilities[rows, best]
+    values = np.asarray(image_ids)[rows], given[rows], names[best], probabilities[rows, best].astype(float).round(4)
     return pd.DataFrame(dict(zip(LABEL_ERROR_COLUMNS, values, strict=True)))
 
 
+def odds_against(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return the odds of the most probable other class against the given one, `(n,)`.
+
+    Args:
+        labels: indices of the given classes, `(n,)`.
+        probabilities: `(n, classes)`.
+    """
+    is_given = np.eye(probabilities.shape[1], dtype=bool)[labels]
+    others = np.where(is_given, 0, probabilities).max(axis=1)
+    return others / np.maximum(probabilities[is_given], 1e-12)
+
+
 def with_nearest_images(table: pd.DataFrame, rows: pd.DataFrame, embeddings: np.ndarray) -> pd.DataFrame:
-    """Return a table of images with their `path` and the ids of the most similar train images: `NEAREST_COLUMNS`.
+    """Return a table of label errors with paths and the ids of the most similar train images: `TABLE_COLUMNS`.
 
     Similarity is the cosine of the embeddings, row i of image i of the rows. Related images are left out, and without a
     train split any image may be one; where there are fewer, the id is "".
@@ -104,7 +113,5 @@ def with_nearest_images(table: pd.DataFrame, rows: pd.DataFrame, embeddings: np.
         order = similarity.argsort(kind="stable")[::-1][: len(NEAREST_COLUMNS)]
         nearest = rows["image_id"].iloc[train[order[np.isfinite(similarity[order])]]].tolist()
         found.append(nearest + [""] * (len(NEAREST_COLUMNS) - len(nearest)))
-    nearest = pd.DataFrame(found, columns=NEAREST_COLUMNS, dtype=str)
-    table = pd.concat([table, nearest], axis=1)
-    table.insert(1, "path", rows["path"].iloc[places].to_numpy())
-    return table
+    nearest = pd.DataFrame(found, table.index, NEAREST_COLUMNS, dtype=str)
+    return table.assign(path=rows["path"].iloc[places].to_numpy()).join(nearest)[TABLE_COLUMNS]

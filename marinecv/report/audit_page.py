@@ -11,6 +11,7 @@ from marinecv.audit.run_audit import is_split
 from marinecv.audit.tables import UNSURE_BELOW, splits_of
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.evaluation.estimates import interval_text
+from marinecv.evaluation.label_errors import NEAREST_COLUMNS
 from marinecv.files.csv_tables import write_table
 from marinecv.language import tr
 from marinecv.report import audit_figures
@@ -56,7 +57,7 @@ def write_audit_report(
         title=tr("Audit of {name}", name=name),
         demonstration=demonstration,
         summary=audit_summary(tables, len(catalog)),
-        findings=finding_items(findings, catalog, boxes),
+        findings=finding_items(findings, catalog, boxes, tables.get("label_errors")),
         verdict=findings_summary(findings),
         reviewed=reviewed,
         leak=_records(leak and leak["scores"].query("metric == 'accuracy'")),
@@ -138,9 +139,15 @@ def _difference(leak: dict) -> str:
     return tr(text, n=leak["n"], difference=leak["difference"], interval=interval_text(leak))
 
 
-def finding_items(findings: Sequence[Finding], catalog: pd.DataFrame, boxes: pd.DataFrame) -> list[dict]:
-    """Return findings for `findings.html`, each with up to `MAX_CASES` cases of one or two images, and `more`."""
+def finding_items(
+    findings: Sequence[Finding], catalog: pd.DataFrame, boxes: pd.DataFrame, label_errors: pd.DataFrame | None = None
+) -> list[dict]:
+    """Return findings for `findings.html`, each with up to `MAX_CASES` cases of one or two images, and `more`.
+
+    Beside a label error its nearest images are shown.
+    """
     rows = catalog.set_index("image_id")
+    nearest = {} if label_errors is None else label_errors.set_index("image_id")[NEAREST_COLUMNS].T.to_dict("list")
     good = boxes[is_usable(boxes)] if not boxes.empty else boxes
     colors = class_colors(sorted(good["class_name"].unique())) if not good.empty else {}
 
@@ -158,7 +165,8 @@ def finding_items(findings: Sequence[Finding], catalog: pd.DataFrame, boxes: pd.
         distinct = finding.cases.drop_duplicates(["image_id", "other"])
         with_boxes, cases = finding.name in FINDINGS_WITH_BOXES, []
         for case in distinct.head(MAX_CASES).itertuples():
-            pictures = [picture(image, with_boxes) for image in (case.image_id, case.other) if image]
+            others = nearest[case.image_id] if finding.name == audit_findings.LABEL_ERRORS else [case.other]
+            pictures = [picture(image, with_boxes) for image in (case.image_id, *others) if image]
             cases.append({"pictures": pictures, "note": case.note})
         texts = {key: tr(getattr(finding, key)) for key in ("name", "why", "todo")} | {"what": finding.what}
         items.append({**texts, "serious": finding.serious, "cases": cases, "more": len(distinct) - len(cases)})

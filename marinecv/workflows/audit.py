@@ -101,8 +101,8 @@ def audit(
     Returns:
         The findings, and all measurements.
     Raises:
-        ValueError: there are no such images, `frame_order` is unknown, or the folder is not empty; for label errors no pretrained
-            weights are here.
+        ValueError: there are no such images, `frame_order` is unknown, or the folder is not empty; or
+            `label_errors` finds no pretrained weights.
     """
     log, choice = log or silent, DataConfig(name="aquarium", frame_order=frame_order)
     source = source_of(data, choice, log)

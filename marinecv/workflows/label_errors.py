@@ -14,8 +14,7 @@ from marinecv.console import Log, silent
 from marinecv.data.groups import group_catalog, groups_of, put_back
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.label_errors import (
-    LABEL_ERROR_COLUMNS,
-    NEAREST_COLUMNS,
+    TABLE_COLUMNS,
     out_of_fold_probabilities,
     rank_label_errors,
     with_nearest_images,
@@ -97,19 +96,25 @@ def network_for_embeddings(backbone: str | os.PathLike | None = None) -> Backbon
     return replace(networks_to_compare(PROBE, {}, names)[0], trainable_layers=0)
 
 
-def find_label_errors(
-    catalog: pd.DataFrame, pairs: pd.DataFrame, network: BackboneModel, seed: int, log: Log
-) -> tuple[pd.DataFrame, str]:
-    """Return the table of `label_errors`, and how it was found, in a sentence.
+def frozen_embeddings(
+    catalog: pd.DataFrame, pairs: pd.DataFrame, network: BackboneModel, log: Log
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the usable images that have a class, grouped by pairs, and their embeddings, float32 `(n, values)`.
 
-    `pairs` of related images make the groups that are not divided; cameras may be, so that a class of one camera can be
-    checked.
+    Groups are made of related images alone: a camera may be divided, so that a class of one camera can be checked.
     """
     catalog = group_catalog(catalog.assign(group=""), pairs)
     pixels, catalog = readable_images(catalog[catalog["class_name"] != ""], PROBE.image, log)
-    rows = usable(catalog)
     extractor = backbone_of(network.build(PROBE.image.shape, 1))
-    [embeddings] = pooled_features(extractor, rows, pixels, PROBE.image, mirrored=False, log=log)
+    rows = usable(catalog)
+    return rows, pooled_features(extractor, rows, pixels, PROBE.image, mirrored=False, log=log)[0]
+
+
+def find_label_errors(
+    catalog: pd.DataFrame, pairs: pd.DataFrame, network: BackboneModel, seed: int, log: Log
+) -> tuple[pd.DataFrame, str]:
+    """Return the table of `label_errors`, and how it was found, in a sentence."""
+    rows, embeddings = frozen_embeddings(catalog, pairs, network, log)
     probabilities = out_of_fold_probabilities(embeddings, rows["class_name"], groups_of(rows), seed=seed)
     names = np.unique(rows["class_name"].to_numpy(str))
     table = rank_label_errors(rows["image_id"], rows["class_name"], probabilities, names)
@@ -123,7 +128,7 @@ def label_errors_or_reason(*of: Any) -> tuple[pd.DataFrame, str]:
     try:
         return find_label_errors(*of)
     except ValueError as error:
-        return pd.DataFrame(columns=[*LABEL_ERROR_COLUMNS, *NEAREST_COLUMNS]), f"Label errors: not checked. {error}"
+        return pd.DataFrame(columns=TABLE_COLUMNS), f"Label errors: not checked. {error}"
 
 
 def label_errors_of_folds(run: Run, predictions: pd.DataFrame, log: Log) -> tuple[pd.DataFrame, str]:
@@ -144,7 +149,7 @@ def label_errors_of_folds(run: Run, predictions: pd.DataFrame, log: Log) -> tupl
 
 def _sentence(table: pd.DataFrame, labels: pd.Series, is_left_out: np.ndarray, how: str) -> str:
     """Return how many labels are probably wrong, and which classes were not checked."""
-    sentence = f"Label errors: {len(table):,} of {len(labels):,} labels are probably wrong, {how}."
+    sentence = f"Label errors: {len(table):,} of {len(labels):,} labels may be wrong, {how}."
     names = sorted(set(labels[is_left_out]))
     if names:
         more = ", ..." if len(names) > NAMED else ""
