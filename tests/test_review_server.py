@@ -189,7 +189,7 @@ def test_a_blind_review_sends_no_class_of_a_label_prediction_or_neighbor(tmp_pat
     with served(review, Run(finished_run), hide_predictions=True) as address:
         client = Client(address)
         data = client.get("data")[1]
-        assert {"given", "predicted", "probability"}.isdisjoint(data) and not data["heat"]
+        assert {"given_class", "predicted_class", "probability"}.isdisjoint(data) and not data["heat"]
         assert data["classes"] == data["keys"] == list(CLASSES) and data["names"][0] == "image_0.jpg"
         assert client.get("detail/0")[1]["neighbors"] == {"row": [0, 1], "similarity": [0.9, 0.9]}
         assert client.get("heat/0")[0] == 403
@@ -247,6 +247,17 @@ def test_the_status_is_told_and_ends_the_review_when_it_is_enough(tmp_path):
         assert client.get("status")[1] == {"text": "4 answered", "enough": True}
         assert client.post("answer", crab(4, seen=3))[0] == 403  # over the connection that is still open
     assert len(review.answered()) == 4
+
+
+def test_a_full_disk_is_told_and_ends_the_answers(client, review, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        status, content, _ = client.post("answer", crab(0))
+        assert status == 500 and "No space left on device" in content["error"]
+    assert client.post("answer", crab(0))[0] == client.post("undo", {"seen": 9})[0] == 403
 
 
 def test_a_second_server_of_a_folder_is_refused(review):

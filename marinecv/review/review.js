@@ -41,14 +41,13 @@
   const facts = (row) => { // first what Enter confirms
     if (data.blind) return [];
     const probability = data.probability[row], sure = probability === null ? "" : ` ${Math.round(probability * 100)}%`;
-    return [["label", data.given[row], ""], ["predicted", data.predicted[row], sure]].filter((fact) => fact[1]);
+    const given = data.given_class[row], prediction = [given ? "predicted: " : "", data.predicted_class[row], sure];
+    return [["label: ", given, ""], prediction].filter((fact) => fact[1]);
   };
   const lines = (row) => facts(row).map(([what, label, sure], index) =>
-    make("p", {}, ...(index ? [] : [make("kbd", { textContent: "⏎ " })]), `${what}: `, bdi(label), sure));
-  const described = (row) => [data.names[row], ...facts(row).map(([what, label, sure]) => `${what} ${label}${sure}`),
-    answers.has(row) ? `answered ${verdict(row)}` : "no answer"].join(", ");
-  const loaded = (address, title) => { // or why there is none
-    const image = make("img", { alt: "", title });
+    make("p", {}, ...(index ? [] : [make("kbd", { textContent: "⏎ ", ariaHidden: true })]), what, bdi(label), sure));
+  const loaded = (address, alt) => { // or why there is none
+    const image = make("img", { alt, title: alt });
     image.onerror = () => get(address).catch((error) => error).then(({ message }) =>
       image.replaceWith(make("div", { className: "missing", textContent: message || "It cannot be shown." })));
     image.src = address;
@@ -58,8 +57,9 @@
   // The grid, without cards out of sight.
   const cards = new Map();
   const makeCard = (row) => {
-    const name = data.blind ? [make("p", {}, bdi(data.names[row]))] : lines(row);
-    const parts = [loaded(`thumb/${row}`, data.names[row]), make("p", { className: "verdict" }), ...name];
+    const text = data.blind ? [make("p", {}, bdi(data.names[row]))] : lines(row);
+    const image = loaded(`thumb/${row}`, data.blind ? "" : data.names[row]);
+    const parts = [image, make("p", { className: "verdict" }), ...text];
     return make("div", { id: `card-${row}`, role: "option" }, make("div", {}, ...parts));
   };
   const fill = (row, card) => {
@@ -68,8 +68,7 @@
     const marks = { card: true, answered: answers.has(row), selected: selected.has(row), current: row === current,
       event: beside(-1) || beside(1), first: !beside(-1), final: !beside(1) };
     card.className = Object.keys(marks).filter((mark) => marks[mark]).join(" ");
-    const position = { ariaSetSize: view.length, ariaPosInSet: place + 1 };
-    Object.assign(card, position, { ariaSelected: marks.selected, ariaLabel: described(row) });
+    Object.assign(card, { ariaSetSize: view.length, ariaPosInSet: place + 1, ariaSelected: marks.selected });
     card.querySelector(".verdict").replaceChildren(...(marks.answered ? ["✓ ", bdi(verdict(row))] : []));
     const width = list.clientWidth / columns;
     card.style.width = `${width}px`;
@@ -241,7 +240,7 @@
     setHeat(null, "");
     box.hidden = byId("near-title").hidden = true;
     byId("near").replaceChildren();
-    picture.alt = described(row);
+    picture.alt = data.names[row];
     draw(`large/${row}`);
     const detail = await json(`detail/${row}`);
     if (shown !== row) return;
@@ -279,7 +278,7 @@
     const response = await get(`heat/${row}`).catch((error) => error);
     if (heatOf !== row || large.hidden) return;
     if (!response.ok) return setHeat(null, response.message);
-    note.textContent = `Grad-CAM of ${data.predicted[row]}`;
+    note.textContent = `Grad-CAM of ${data.predicted_class[row]}`;
     box.hidden = true;
     draw(URL.createObjectURL(await response.blob()));
   };
@@ -394,7 +393,7 @@
     render();
   }));
 
-  const isLabeled = !data.blind && data.given.some(Boolean);
+  const isLabeled = !data.blind && data.given_class.some(Boolean);
   byId("enter").textContent = `correct: the ${isLabeled ? "given label" : "prediction"} is right`;
   byId("means").textContent = isLabeled ? "the label is right" : "the prediction is right";
   byId("confirm").hidden = byId("enter-row").hidden = data.blind;

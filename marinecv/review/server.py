@@ -168,4 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(400, f"Expected an answer as JSON: {error}.") from error
         if name == "finish":
             return "application/json", {"enough": True}
-        return "application/json", getattr(self.server.session, name)(given)
+        try:
+            return "application/json", getattr(self.server.session, name)(given)
+        except OSError as error:  # such as a full disk; to open the file again removes half a line
+            self.server.session.close()
+            raise Refused(500, f"Not saved: {error}. Start the review again.") from error

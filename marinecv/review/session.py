@@ -56,7 +56,7 @@ class Session:
     """
 
     def __init__(self, folder: ReviewFolder, run: Run | None, hide_predictions: bool, status: Status | None):
-        self.folder, self.run, self.is_blind, self._status = folder, run, hide_predictions, status
+        self.folder, self.run, self.is_blind, self._status = folder, run, hide_predictions, status or _no_status
         self.items, self.corrections, self.is_open = folder.items, Corrections(folder.corrections), True
         self.has_heat, self.first_batch = run is not None and not hide_predictions, self.corrections.batch
         self._row_of = {image: row for row, image in enumerate(self.items["image_id"])}
@@ -68,21 +68,18 @@ class Session:
 
     def data(self) -> dict:
         """Return all items, column by column, and the answers: what a page needs once."""
-        names, about = self.items["image_id"], self.folder.about
-        columns = {"names": [PurePosixPath(name).name for name in names] if self.is_blind else names.tolist()}
-        columns |= self.items[["camera", "taken_at"]].to_dict("list")
-        columns["event"] = pd.factorize(self.items["event"].mask(self.items["event"] == ""))[0].tolist()
+        items, about, names = self.items, self.folder.about, self.items["image_id"].tolist()
+        content = {"title": f"{about.kind.capitalize()} of {Path(about.images or about.run).name}"}
+        content |= {"heat": self.has_heat, "blind": self.is_blind}
+        content |= {"classes": about.class_names, "keys": self._key_classes()}
+        content["names"] = [PurePosixPath(name).name for name in names] if self.is_blind else names
+        content["event"] = pd.factorize(items["event"].mask(items["event"] == ""))[0].tolist()
+        classes = [] if self.is_blind else ["given_class", "predicted_class"]
+        content |= items[["camera", "taken_at", *classes]].to_dict("list")
         if not self.is_blind:
-            columns |= {
-                "given": self.items["given_class"].tolist(),
-                "predicted": self.items["predicted_class"].tolist(),
-            }
-            columns["probability"] = [None if pd.isna(value) else value for value in self.items["probability"]]
-        title = f"{about.kind.capitalize()} of {Path(about.images or about.run).name}"
-        options = {"title": title, "classes": about.class_names, "keys": self._key_classes()}
-        options |= {"heat": self.has_heat, "blind": self.is_blind}
+            content["probability"] = [None if pd.isna(value) else value for value in items["probability"]]
         with self._lock:
-            return {**options, **columns, **self._state(self.corrections.answers)}
+            return content | self._state(self.corrections.answers)
 
     def _key_classes(self) -> list[str]:
         """Return the classes of the keys 1 to 9: all, or the most frequent predictions, in the order of the classes."""
@@ -147,8 +144,6 @@ class Session:
 
     def status(self) -> dict:
         """Return the sentence for the head, and whether the answers of this session have made it enough."""
-        if self._status is None:
-            return {"text": "", "enough": False}
         with self._status_lock:
             try:
                 text, is_enough = self._status()
@@ -184,7 +179,7 @@ class Session:
             raise Refused(403, "No Grad-CAM here.")
         try:  # one image at a time
             draw = self._worker.submit(lambda: self._draw_heat(self._path(row), self.items["predicted_class"][row]))
-            return _jpeg(draw.result())
+            return _encode(draw.result())
         except Exception as error:  # Keras raises many kinds for a model that it cannot load or differentiate
             raise Refused(422, f"No Grad-CAM: {error}") from error
 
@@ -199,7 +194,7 @@ class Session:
         return photo, box and list(box)
 
     def _path(self, row: int) -> str:
-        """Return the path of an item, as of a crop where it has a box."""
+        """Return the path of an item, that of a crop where it has a box."""
         path, box = self.items["path"][row], self.items["box"][row]
         return f"{photo_and_box(path)[0]}#{box}" if box else path
 
@@ -209,10 +204,14 @@ class Session:
         except ValueError as error:
             raise Refused(422, read_header(Path(path))[2] or str(error)) from error
         picture.thumbnail((side, side))
-        return _jpeg(picture)
+        return _encode(picture)
 
 
-def _jpeg(picture: Image.Image) -> bytes:
+def _no_status() -> tuple[str, bool]:
+    return "", False
+
+
+def _encode(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=80)
     return buffer.getvalue()
