@@ -101,7 +101,7 @@ def test_every_answer_by_the_keyboard_alone(opened):
     expected = [(0, CLASS, "crab"), (1, CLASS, "eel"), (2, EMPTY, ""), (3, UNKNOWN, ""), (6, CLASS, "crab")]
     names = review.items["image_id"]
     assert answers_of(review) == {names[row]: Answer(*given) for row, *given in expected}
-    assert page.page.inner_text("#card-3 .verdict") == "✓ unknown" and "answered" in page.page.get_attribute(
+    assert page.page.text_content("#card-3 .verdict") == "✓ unknown" and "answered" in page.page.get_attribute(
         "#card-3", "class"
     )
     page.press("Control+z", "Control+z")
@@ -196,11 +196,11 @@ def test_two_windows_show_each_other_and_keep_both(opened):
     first.press("1")
     second.press("2")
     assert "another window has answered 1" in second.said and len(answers_of(review)) == 1
-    assert second.page.inner_text("#card-0 .verdict") == "✓ crab" and second.current == 1  # it goes on
+    assert second.page.text_content("#card-0 .verdict") == "✓ crab" and second.current == 1  # it goes on
     second.press("Home", "2")
     assert answers_of(review)["crab/image_0.jpg"].class_name == "eel" and second.current == 1
     first.press("Control+z")
-    assert "another window" in first.said and first.page.inner_text("#card-0 .verdict") == "✓ eel"
+    assert "another window" in first.said and first.page.text_content("#card-0 .verdict") == "✓ eel"
 
 
 def test_the_filter_and_a_blind_review(opened):
