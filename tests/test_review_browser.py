@@ -3,12 +3,14 @@
 import shutil
 import subprocess
 from importlib.resources import files
+from types import SimpleNamespace
 
 import pytest
 from pages import started_browser
 from reviews import make_review, served
 
 from marinecv.review.corrections import CLASS, EMPTY, UNKNOWN, Answer, Corrections
+from marinecv.review.session import Refused, Session
 
 ODD = ("<script>document.title = 'ran'</script>", "قرش أبيض", '🐟 "quoted" & <b>', "crab spider")
 
@@ -180,6 +182,26 @@ def test_the_large_view_has_box_zoom_and_neighbors(opened):
     assert page.current == 2 and page.page.inner_text("#name") == "ray/image_2.jpg" and len(answers_of(review)) == 1
     page.press("End", "Home", "Escape")
     assert page.page.locator("#large").is_hidden() and page.page.evaluate("document.activeElement.id") == "grid"
+
+
+def test_grad_cam_is_shown_or_refused_in_words(opened, monkeypatch):
+    def heat(session, row):
+        if row:
+            raise Refused(422, "No Grad-CAM: no convolution")
+        return session.thumb(2)  # another color
+
+    monkeypatch.setattr(Session, "heat", heat)
+    page, _ = opened(server={"run": SimpleNamespace(spec=SimpleNamespace(white=None))})
+    page.press("g", " ", "g")
+    assert (
+        page.page.inner_text("#note") == "Grad-CAM of crab"
+        and page.page.get_attribute("#heat", "aria-pressed") == "true"
+    )
+    assert page.page.locator("#picture").get_attribute("src").startswith("blob:")
+    page.press("g")
+    assert page.page.inner_text("#note") == "" and page.page.locator("#picture").get_attribute("src") == "large/0"
+    page.press("ArrowRight", "g")
+    assert page.page.inner_text("#note") == "No Grad-CAM: no convolution" and page.page.locator("#box").is_visible()
 
 
 def test_an_image_that_cannot_be_read_says_why(opened):

@@ -19,7 +19,7 @@
   };
   const get = async (path, options) => {
     const response = await fetch(path, options).catch(() => null);
-    if (!response) throw new Error("Not saved: the server does not answer.");
+    if (!response) throw new Error("The server does not answer; nothing is saved.");
     if (response.ok) return response;
     const content = await response.json();
     throw Object.assign(new Error(content.error), content);
@@ -239,6 +239,7 @@
     zoom = 1;
     setHeat(null, "");
     box.hidden = byId("near-title").hidden = true;
+    frame.className = "";
     byId("near").replaceChildren();
     picture.alt = data.names[row];
     draw(`large/${row}`);
@@ -248,7 +249,7 @@
       const [left, top, right, bottom] = detail.box.map((edge, index) => edge / detail.size[index % 2] * 100);
       const edges = { left, top, width: right - left, height: bottom - top };
       for (const edge in edges) box.style[edge] = `${edges[edge]}%`;
-      box.hidden = heatOf === row;
+      box.hidden = false;
     }
     const near = detail.neighbors;
     byId("near-title").hidden = !near.row.length;
@@ -279,7 +280,7 @@
     if (heatOf !== row || large.hidden) return;
     if (!response.ok) return setHeat(null, response.message);
     note.textContent = `Grad-CAM of ${data.predicted_class[row]}`;
-    box.hidden = true;
+    frame.className = "hot";
     draw(URL.createObjectURL(await response.blob()));
   };
 
