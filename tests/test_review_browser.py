@@ -40,10 +40,10 @@ class Page:
     def press(self, *keys):
         for key in keys:
             self.page.keyboard.press(key)
-        quiet = 0
-        while quiet < 2:
+        idle = 0
+        while idle < 2:
             self.page.wait_for_timeout(25)
-            quiet = 0 if self.waiting else quiet + 1
+            idle = 0 if self.waiting else idle + 1
 
     def write(self, text):
         self.page.keyboard.type(text)
