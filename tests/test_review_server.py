@@ -1,6 +1,7 @@
 """What the server of the review page gives, what it refuses, and what survives a kill."""
 
 import io
+import signal
 import threading
 from contextlib import suppress
 from http.client import HTTPException
@@ -260,9 +261,12 @@ def test_a_full_disk_is_told_and_ends_the_answers(client, review, monkeypatch):
     assert client.post("answer", crab(0))[0] == client.post("undo", {"seen": 9})[0] == 403
 
 
-def test_a_second_server_of_a_folder_is_refused(review):
-    with served_by_a_process(review), pytest.raises(ValueError, match="in use: another process"):
-        serve(review, browser=False)
+def test_a_second_server_of_a_folder_is_refused_until_ctrl_c_ends_the_first(review):
+    with served_by_a_process(review) as (process, _):
+        with pytest.raises(ValueError, match="in use: another process"):
+            serve(review, browser=False)
+        process.send_signal(signal.SIGINT)  # Ctrl-C ends it as "Finish" does
+        assert process.wait(60) == 0
 
 
 def test_a_killed_server_loses_no_answer_that_it_acknowledged(review):
