@@ -62,7 +62,7 @@ def serve(
         session = Session(folder, run, hide_predictions, status)
         with _Server(port, session) as server:
             with suppress(KeyboardInterrupt):
-                log(f'The review page: {server.address}\n"Finish" in it, or Ctrl-C here, ends it; every answer is saved.')
+                log(f'The review page: {server.address}\n"Finish" in it or Ctrl-C here ends it; every answer is saved.')
                 if browser:
                     webbrowser.open(server.address)
                 server.serve_forever(poll_interval=0.1)
