@@ -245,7 +245,7 @@ def test_what_the_status_says_and_the_end(opened):
     page.press("1")
     assert page.page.inner_text("#status") == "12 checked"
     page.page.locator("[data-key=finish]").press("Enter")
-    page.page.wait_for_function("document.querySelector('#said').textContent.startsWith('Finished: 1 of 12')")
+    page.page.get_by_text("Finished: 1 of 12").wait_for()
 
 
 def test_ten_thousand_images_keep_few_thumbnails(opened):
