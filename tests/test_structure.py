@@ -56,6 +56,7 @@ LATE = {
     "marinecv/features/inference_engine.py ai_edge_litert.interpreter": "of an extra",
     "marinecv/models/preset.py keras_hub": "of an extra",
     "marinecv/progress.py tqdm.auto": "`--help` need not wait for it",
+    "marinecv/review/session.py marinecv.review.heat": "TensorFlow: the page opens without it",
     "marinecv/runs.py marinecv.models.safe_load": "Keras: `runs`, `compare` and early errors read runs without it",
     "marinecv/search/loop.py marinecv.search.optuna_engine": "of an extra",
     "marinecv/training/distribution.py jax.experimental.multihost_utils": "of an extra",

@@ -38,11 +38,16 @@ def _spread(paths: pd.Series) -> pd.Series:
     return paths.iloc[np.unique(indices)]
 
 
-def open_rgb(file: str | Path | BinaryIO, white: int | None = None) -> Image.Image:
-    """Open and decode an image, converted by `as_rgb`; ValueError if it is none, cut short or above `MAX_PIXELS`."""
+def open_rgb(file: str | Path | BinaryIO, white: int | None = None, side: int | None = None) -> Image.Image:
+    """Open and decode an image, converted by `as_rgb`; ValueError if it is none, cut short or above `MAX_PIXELS`.
+
+    A whole JPEG may come at a half, quarter or eighth where its shorter side is at least `side` pixels then.
+    """
     box = photo_and_box(file)[1] if isinstance(file, str | Path) else None
     try:
         with open_image(file) as image:
+            if side and not box:
+                image.draft(None, (side, side))
             return cut(as_rgb(image, white), box)
     except Image.UnidentifiedImageError as error:
         raise ValueError("cannot be decoded: it is no image that Pillow can read") from error

@@ -113,15 +113,15 @@ def save_overlay(
 
 
 def overlay_pictures(
-    path: str | Path, heat: np.ndarray, spec: ImageSpec, boxes: pd.DataFrame | None = None
+    path: str | Path, heat: np.ndarray, spec: ImageSpec, boxes: pd.DataFrame | None = None, side: int = SIDE_PX
 ) -> tuple[Image.Image, Image.Image]:
-    """Return an image, shrunk to at most `SIDE_PX`, and a copy with the heatmap over it: hot pixels are opaque.
+    """Return an image, shrunk to at most `side` pixels, and a copy with the heatmap over it: hot pixels are opaque.
 
     Heat on padding is cropped. Boxes are drawn in white on both RGB images.
     """
     picture = open_rgb(path, spec.white)
     corners = tuple(picture_corners(*picture.size, spec).clip(0, (spec.width, spec.height) * 2))
-    picture, scale = shrink(picture, SIDE_PX)
+    picture, scale = shrink(picture, side)
     resized_heat = Image.fromarray(heat.astype(np.float32)).resize(picture.size, Image.Resampling.BILINEAR, box=corners)
     hot = np.asarray(resized_heat).clip(0, 1)[..., np.newaxis]
     color = colormaps[COLORMAP](hot[..., 0])[..., :3] * 255
