@@ -30,7 +30,7 @@
   const classes = [...data.classes]; // and those that were typed
   const answers = new Map(); // row -> [answer, class]
   const eventOf = (row) => data.event[row] < 0 ? [row] : rows.filter((other) => data.event[other] === data.event[row]);
-  let batch = 0, view = rows, places = rows, current = 0, anchor = 0, columns = 1, over = false;
+  let batch = 0, view = rows, places = rows, current = 0, anchor = 0, columns = 1, width = WIDTH, over = false;
   let selected = new Set([0]); // what the next answer is for
 
   // What an item is.
@@ -70,12 +70,12 @@
     card.className = Object.keys(marks).filter((mark) => marks[mark]).join(" ");
     Object.assign(card, { ariaSetSize: view.length, ariaPosInSet: place + 1, ariaSelected: marks.selected });
     card.querySelector(".verdict").replaceChildren(...(marks.answered ? ["✓ ", bdi(verdict(row))] : []));
-    const width = list.clientWidth / columns;
     card.style.width = `${width}px`;
     card.style.transform = `translate(${place % columns * width}px, ${Math.floor(place / columns) * HEIGHT}px)`;
   };
   const render = (all = true) => {
     columns = Math.max(1, Math.floor(list.clientWidth / WIDTH));
+    width = list.clientWidth / columns; // read once: after a change it would need a new layout
     list.style.height = `${Math.ceil(view.length / columns) * HEIGHT}px`;
     const start = Math.max(0, Math.floor(grid.scrollTop / HEIGHT) - 1) * columns;
     const count = (Math.ceil(grid.clientHeight / HEIGHT) + 3) * columns;
