@@ -195,11 +195,15 @@ def outcome(design: Design, batch: pd.DataFrame, seed: int, rng: np.random.Gener
                 break
         answers = answers[:looked]
     table = estimates(predictions, answers)
-    true, predicted, camera = (batch[name].to_numpy(str) for name in ("true_class", "predicted_class", "camera"))
+    masks = {
+        column: {name: (batch[column] == name).to_numpy() for name in batch[column].unique()}
+        for column in ("true_class", "predicted_class", "camera")
+    }
+    right = (batch["true_class"] == batch["predicted_class"]).to_numpy()
     simple = rng.permutation(len(batch))[: len(answers)]
     truths, widths = [], []
     for row in table.itertuples():
-        base, is_hit = sets_of(row, true, predicted, camera)
+        base, is_hit = sets_of(row, masks, right)
         truths.append(is_hit[base].sum() * (1 if row.quantity == COUNT else 1 / max(base.sum(), 1)))
         drawn = base[simple]
         n = int(drawn.sum())
@@ -214,15 +218,17 @@ def outcome(design: Design, batch: pd.DataFrame, seed: int, rng: np.random.Gener
     return table.assign(truth=truths, width_simple=widths, checked=len(answers))
 
 
-def sets_of(row, true: np.ndarray, predicted: np.ndarray, camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def sets_of(row, masks: dict, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return which images an estimate is a fraction of, and which of them count."""
+    all_images, none = np.ones(len(right), bool), np.zeros(len(right), bool)
+    true, predicted = (masks[column].get(row.class_name, none) for column in ("true_class", "predicted_class"))
     if row.quantity == ACCURACY:
-        return np.ones(len(true), bool), true == predicted
+        return all_images, right
     if row.quantity == PRECISION:
-        return predicted == row.class_name, true == row.class_name
+        return predicted, true
     if row.quantity == RECALL:
-        return true == row.class_name, predicted == row.class_name
-    return (camera == row.camera) | (row.camera == ""), true == row.class_name
+        return true, predicted
+    return masks["camera"][row.camera] if row.camera else all_images, true
 
 
 if __name__ == "__main__":
