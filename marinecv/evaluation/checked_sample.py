@@ -12,6 +12,7 @@ import pandas as pd
 from marinecv.evaluation.intervals import RESAMPLES, percentile_interval
 from marinecv.evaluation.predictions import PREFIX
 
+Array = np.ndarray
 MIN_CHECKED = 10  # images, below which nothing is estimated of a class
 MIN_ERROR = 0.05  # fraction, for the allocation: no stratum is taken to be better, whatever the model says
 PRIOR = 0.75  # images right and wrong, added; of 0.5 (Jeffreys) to 1 it comes closest to 0.95 for all true rates
@@ -19,7 +20,7 @@ LOOKS = range(50, 10**9, 25)  # numbers of answers after which an interval may e
 ESTIMATE_COLUMNS = ["quantity", "class_name", "camera", "value", "low", "high", "n_checked", "N", "method"]
 ACCURACY, PRECISION, RECALL, COUNT = "accuracy", "precision", "recall", "count"
 STRATIFIED, POWERED, EXACT = "stratified", "stratified, prediction-powered", "all checked"
-TOO_FEW = "cannot be estimated: {n} checked, fewer than {least}"
+NONE = "cannot be estimated"
 
 
 def draw_sample(predictions: pd.DataFrame, check: int, seed: int = 0) -> pd.DataFrame:
@@ -47,7 +48,7 @@ def draw_sample(predictions: pd.DataFrame, check: int, seed: int = 0) -> pd.Data
     return predictions.iloc[by_stratum[drawn][np.argsort(turn[drawn], kind="stable")]]
 
 
-def allocate(sizes: np.ndarray, shares: np.ndarray, check: int) -> np.ndarray:
+def allocate(sizes: Array, shares: Array, check: int) -> Array:
     """Return how many images of each stratum to check, (strata,) int: at least a minimum, then by `shares`."""
     if check >= sizes.sum():
         return sizes
@@ -80,7 +81,7 @@ def accuracy(predictions: pd.DataFrame, answers: pd.DataFrame) -> dict:
     spread = (variance - 2 * power * covariance + power**2 * variance_p) / variance if variance > 0 else 1.0
     value, draws = _total(hits.diagonal(), counts, sizes, np.random.default_rng(0), shifts, spread)
     n, total = counts.sum(), sizes.sum()
-    return _row(ACCURACY, "", "", value / total, draws / total, n, total, POWERED if n < total else EXACT)
+    return _row(ACCURACY, "", value / total, draws / total, n, total, POWERED if n < total else EXACT)
 
 
 def estimates(predictions: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
@@ -103,23 +104,19 @@ def estimates(predictions: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
     rows = [accuracy(predictions, answers), *_class_rows(names, predicted, true)]
     cameras = predictions["camera"].to_numpy(str) if "camera" in predictions else np.full(len(predictions), "")
     for camera in sorted({*cameras} - {""}):
-        of_camera = cameras == camera
-        rows += [
-            {**row, "camera": camera}
-            for row in _class_rows(names, predicted[of_camera], true[of_camera])
-            if row["quantity"] == COUNT
-        ]
+        of_camera = _class_rows(names, predicted[cameras == camera], true[cameras == camera])
+        rows += [{**row, "camera": camera} for row in of_camera if row["quantity"] == COUNT]
     return pd.DataFrame(rows, columns=ESTIMATE_COLUMNS)
 
 
-def confidence(predictions: pd.DataFrame) -> np.ndarray:
+def confidence(predictions: pd.DataFrame) -> Array:
     """Return the probability of the predicted class of each image, (n,)."""
     if "probability" in predictions:
         return predictions["probability"].to_numpy(float)
     return predictions.filter(regex=f"^{PREFIX}").to_numpy(float).max(axis=1)
 
 
-def _class_rows(names: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> list[dict]:
+def _class_rows(names: Array, predicted: Array, true: Array) -> list[dict]:
     """Return precision, recall and count of each class.
 
     The images of a class are those predicted as it and right, and those predicted as another (Olofsson et al.), each
@@ -130,40 +127,26 @@ def _class_rows(names: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> l
         own = np.arange(len(names)) == number
         right, right_draws = _total(hits[own, number], counts[own], sizes[own], rng)
         missed, missed_draws = _total(hits[~own, number], counts[~own], sizes[~own], rng)
-        predicted_as, n_predicted = sizes[number], counts[number]
-        n_of_class = n_predicted + hits[~own, number].sum()
-        whole = EXACT if (counts == sizes).all() else STRATIFIED
-        precision = [draws / max(predicted_as, 1) for draws in (right, right_draws)]
-        of_stratum = EXACT if n_predicted == predicted_as else STRATIFIED
-        of_stratum = of_stratum if predicted_as else "cannot be estimated: never predicted"
-        rows.append(_row(PRECISION, name, "", *precision, n_predicted, predicted_as, of_stratum))
-        count, draws = right + missed, right_draws + missed_draws
-        exists = whole if count else "cannot be estimated: none found"
-        recall = right / max(count, 1e-9), right_draws / np.maximum(draws, 1e-9)
-        rows.append(_row(RECALL, name, "", *recall, n_of_class, sizes.sum(), exists))
-        rows.append(_row(COUNT, name, "", count, draws, n_of_class, sizes.sum(), whole))
+        size, n = sizes[number], counts[number]
+        method = EXACT if n == size else STRATIFIED
+        method = method if size else f"{NONE}: never predicted"
+        rows.append(_row(PRECISION, name, right / max(size, 1), right_draws / max(size, 1), n, size, method))
+        n, count, draws = n + hits[~own, number].sum(), right + missed, right_draws + missed_draws
+        method = EXACT if (counts == sizes).all() else STRATIFIED
+        rows.append(_row(COUNT, name, count, draws, n, sizes.sum(), method))
+        recall, draws = right / max(count, 1e-9), right_draws / np.maximum(draws, 1e-9)
+        rows.append(_row(RECALL, name, recall, draws, n, sizes.sum(), method if count else f"{NONE}: none found"))
     return rows
 
 
-def _total(
-    hits: np.ndarray,
-    checked: np.ndarray,
-    sizes: np.ndarray,
-    rng: np.random.Generator,
-    shifts: np.ndarray | float = 0.0,
-    spread: float = 1.0,
-) -> tuple[float, np.ndarray]:
-    """Estimate the number of hits in some strata: the stratified estimate, and draws (resamples,) of its distribution.
+def _total(hits: Array, checked: Array, sizes: Array, rng, shifts: Array | float = 0.0, spread: float = 1.0):
+    """Estimate the number of hits in some strata, each array (strata,): return the stratified estimate and draws of it.
 
-    Of the images that are not checked, the number of hits is drawn from a beta-binomial distribution with the
-    prior Beta(3/4, 3/4). Its effective number of images is that of which a plain sample has the variance of the stratified estimate;
-    for this variance one image with the pooled rate is added to each stratum, so that one without a hit has a variance,
-    and it is at most Kish's. In one stratum it is n. A stratum without a checked image gets the pooled rate.
-
-    Args:
-        hits, checked, sizes: (strata,) counts.
-        rng: of the draws.
-        shifts: (strata,) added to the rates; `spread` is the fraction of the variance that they leave.
+    Of the images that are not checked, the number of hits is drawn from a beta-binomial distribution, (resamples,). Its
+    effective number of images is that of which a plain sample has the variance of the stratified estimate; for this
+    variance one image with the pooled rate is added to each stratum, so that one without a hit has a variance, and it
+    is at most Kish's. In one stratum it is n. A stratum without a checked image gets the pooled rate. `shifts` are
+    added to the rates, and leave the fraction `spread` of the variance.
     """
     left, known = sizes - checked, float(hits.sum())
     if not left.sum():
@@ -180,16 +163,16 @@ def _total(
     return known + left.sum() * rate, known + rng.binomial(left.sum(), rates)
 
 
-def _row(quantity: str, name: str, camera: str, value: float, draws: np.ndarray, n: int, total: int, method: str):
-    """Return an entry of `estimates`, without a value where too few images are checked."""
-    if method != EXACT and n < MIN_CHECKED and method in (STRATIFIED, POWERED):
-        method = TOO_FEW.format(n=n, least=MIN_CHECKED)
+def _row(quantity: str, name: str, value: float, draws: Array, n: int, total: int, method: str) -> dict:
+    """Return an entry of `estimates`, without a value where the method is none or too few images are checked."""
+    if n < MIN_CHECKED and method in (STRATIFIED, POWERED):
+        method = f"{NONE}: {n} checked, fewer than {MIN_CHECKED}"
     low, high = percentile_interval(draws)
-    figures = (value, min(low, value), max(high, value)) if method in (STRATIFIED, POWERED, EXACT) else [np.nan] * 3
-    return dict(zip(ESTIMATE_COLUMNS, (quantity, name, camera, *figures, int(n), int(total), method), strict=True))
+    figures = [np.nan] * 3 if method.startswith(NONE) else [value, min(low, value), max(high, value)]
+    return dict(zip(ESTIMATE_COLUMNS, (quantity, name, "", *figures, int(n), int(total), method), strict=True))
 
 
-def _columns(predictions: pd.DataFrame, answers: pd.DataFrame) -> tuple[np.ndarray, ...]:
+def _columns(predictions: pd.DataFrame, answers: pd.DataFrame) -> tuple[Array, ...]:
     """Return class names, and of each image the numbers of predicted and true class (-1: not checked), and checked."""
     ids, answered = pd.Index(predictions["image_id"]), pd.Index(answers["image_id"])
     if answered.has_duplicates or len(strange := answered.difference(ids)):
@@ -202,7 +185,7 @@ def _columns(predictions: pd.DataFrame, answers: pd.DataFrame) -> tuple[np.ndarr
     return names, np.searchsorted(names, predictions["predicted_class"].to_numpy(str)), true, true >= 0
 
 
-def _counts(names: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _counts(names: Array, predicted: Array, true: Array) -> tuple[Array, Array, np.ndarray]:
     """Return the checked images by stratum and true class, those of each stratum, and the sizes of the strata."""
     hits = np.zeros((len(names), len(names)), int)
     np.add.at(hits, (predicted[true >= 0], true[true >= 0]), 1)
