@@ -114,8 +114,8 @@ def test_the_api_page_lists_the_public_names_with_their_arguments_and_defaults()
                 assert parameters[argument].default == eval(default, {"print": PRINT}), (name, argument)
 
 
-TRAINED = "autoencode compare estimate evaluate Experiment explain export grid latent learning_curve LearningCurve predict"
-TRAINED = (TRAINED + " ensemble reproduce resume Run search Search train write_report").split()
+TRAINED = "autoencode compare evaluate Experiment explain export grid latent learning_curve LearningCurve predict"
+TRAINED = (TRAINED + " ensemble estimate reproduce resume Run search Search train write_report").split()
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,8 @@
 """How good a model is on a batch of images of which a person checked a stratified random sample.
 
-Strata are the predicted classes. What is estimated is the batch itself, with the sizes of its strata known: images were
-drawn one by one, so that the intervals hold however alike the images of an event are, and a batch that is checked
-whole gives exact values. Sources: Cochran (1977), chapter 5; Olofsson et al. (2014); prediction-powered: Angelopoulos
-et al. (2023).
+Strata are the predicted classes, of known sizes. What is estimated is the batch itself, and images are drawn one by one:
+intervals hold however alike the images of an event are, and a batch that is checked whole gives exact values.
+Sources: Cochran (1977), chapter 5; Olofsson et al. (2014); prediction-powered: Angelopoulos et al. (2023).
 """
 
 import numpy as np
@@ -31,14 +30,14 @@ def draw_sample(predictions: pd.DataFrame, check: int, seed: int = 0) -> pd.Data
     p_h the mean probability of the predicted class (Neyman). Strata take turns by their sizes, as fixed in advance.
 
     Args:
-        predictions: one row an image: `predicted_class` and `p_<class>` of each class, or `probability`.
+        predictions: one row an image: `predicted_class` and its `probability`.
         check: number of images; a smaller table is taken whole.
         seed: of the draw.
     Returns:
         The rows that are drawn, in the order to check.
     """
     strata, sizes = np.unique(predictions["predicted_class"].to_numpy(str), return_counts=True, return_inverse=True)[1:]
-    error = np.maximum(1 - np.bincount(strata, confidence(predictions)) / sizes, MIN_ERROR)
+    error = np.maximum(1 - np.bincount(strata, predictions["probability"]) / sizes, MIN_ERROR)
     counts = allocate(sizes, sizes * np.sqrt(error * (1 - error)), check)
     shuffled = np.random.default_rng(seed).permutation(len(strata))
     by_stratum = shuffled[np.argsort(strata[shuffled], kind="stable")]
@@ -67,7 +66,7 @@ def accuracy(predictions: pd.DataFrame, answers: pd.DataFrame) -> dict:
     """
     names, predicted, true, checked = _columns(predictions, answers)
     hits, counts, sizes = _counts(names, predicted, true)
-    right, p = (predicted == true)[checked].astype(float), confidence(predictions)
+    right, p = (predicted == true)[checked].astype(float), predictions["probability"].to_numpy(float)
     stratum, left = predicted[checked], sizes - counts
     weight = (left / max(left.sum(), 1)) ** 2 / np.maximum(counts * (counts - 1), 1)
     of_p = np.bincount(stratum, p[checked], len(names))
@@ -88,10 +87,9 @@ def estimates(predictions: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
     """Estimate accuracy, precision and recall by class, and corrected counts by class and by class and camera.
 
     Args:
-        predictions: all images of the batch: `image_id`, `predicted_class`, `p_<class>` of each class or `probability`,
-            and where known `camera`.
-        answers: `image_id` and true `class_name`, perhaps one that the model does not know, of images that
-            `draw_sample` drew.
+        predictions: all images of the batch: `image_id`, `predicted_class`, its `probability`, perhaps `camera`; and
+            `p_<class>` of classes that may never be predicted.
+        answers: `image_id` and true `class_name`, perhaps an unknown one, of images that `draw_sample` drew.
     Returns:
         DataFrame `ESTIMATE_COLUMNS`: the 95% interval is `low` to `high`; `N` is the number of images that the row
         speaks of: for precision those predicted as the class, for others all, or all of a camera; `n_checked` those
@@ -109,13 +107,6 @@ def estimates(predictions: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=ESTIMATE_COLUMNS)
 
 
-def confidence(predictions: pd.DataFrame) -> Array:
-    """Return the probability of the predicted class of each image, (n,)."""
-    if "probability" in predictions:
-        return predictions["probability"].to_numpy(float)
-    return predictions.filter(regex=f"^{PREFIX}").to_numpy(float).max(axis=1)
-
-
 def _class_rows(names: Array, predicted: Array, true: Array) -> list[dict]:
     """Return precision, recall and count of each class.
 
@@ -128,8 +119,7 @@ def _class_rows(names: Array, predicted: Array, true: Array) -> list[dict]:
         right, right_draws = _total(hits[own, number], counts[own], sizes[own], rng)
         missed, missed_draws = _total(hits[~own, number], counts[~own], sizes[~own], rng)
         size, n = sizes[number], counts[number]
-        method = EXACT if n == size else STRATIFIED
-        method = method if size else f"{NONE}: never predicted"
+        method = f"{NONE}: never predicted" if not size else EXACT if n == size else STRATIFIED
         rows.append(_row(PRECISION, name, right / max(size, 1), right_draws / max(size, 1), n, size, method))
         n, count, draws = n + hits[~own, number].sum(), right + missed, right_draws + missed_draws
         method = EXACT if (counts == sizes).all() else STRATIFIED
@@ -185,7 +175,7 @@ def _columns(predictions: pd.DataFrame, answers: pd.DataFrame) -> tuple[Array, .
     return names, np.searchsorted(names, predictions["predicted_class"].to_numpy(str)), true, true >= 0
 
 
-def _counts(names: Array, predicted: Array, true: Array) -> tuple[Array, Array, np.ndarray]:
+def _counts(names: Array, predicted: Array, true: Array) -> tuple[Array, Array, Array]:
     """Return the checked images by stratum and true class, those of each stratum, and the sizes of the strata."""
     hits = np.zeros((len(names), len(names)), int)
     np.add.at(hits, (predicted[true >= 0], true[true >= 0]), 1)

@@ -27,7 +27,7 @@ from marinecv.workflows.predict import predict
 from marinecv.workflows.review import begun_review
 from marinecv.workflows.sources import find_images, open_classifier
 
-ESTIMATES, TABLE = Path("estimates"), "estimate.csv"
+ESTIMATES, TABLE = Path("estimates"), "estimate.csv"  # where nothing else is named
 EVENT_GAP = "30m"  # images of one camera without a longer pause stand together in the page
 
 
@@ -47,12 +47,10 @@ class Estimate:
 
     def __repr__(self) -> str:
         of_class = self.table[(self.table["class_name"] != "") & (self.table["camera"] == "")]
-        columns = {
-            "predicted": of_class.query("quantity == @PRECISION").set_index("class_name")["N"].map("{:,}".format)
-        }
+        rows = {quantity: rows.set_index("class_name") for quantity, rows in of_class.groupby("quantity")}
+        columns = {"predicted": rows[PRECISION]["N"]}
         for quantity, form in ((COUNT, ",.0f"), (PRECISION, ".2f"), (RECALL, ".2f")):
-            rows = of_class[of_class["quantity"] == quantity].set_index("class_name")
-            columns[quantity] = rows.apply(_text, axis=1, form=form)
+            columns[quantity] = rows[quantity].apply(_text, axis=1, form=form)
         return "\n".join([pd.DataFrame(columns).rename_axis(None).to_string(), *self.sentences])
 
 
@@ -105,8 +103,6 @@ def estimate(
     check_integer(check, "check", 1)
     if width is not None and not 0 < width < 1:
         raise ValueError(f"Expected width= between 0 and 1. Received: {width}.")
-    if not Path(images).is_dir():
-        raise ValueError(f"There is no folder {images}. Expected one of images to predict and check.")
     place = Path(folder or ESTIMATES / f"{run.folder.resolve().name}-{Path(images).resolve().name}")
     opened = begun_review(run, images, place)
     if not (opened or (place / PREDICTIONS).is_file()):
@@ -153,11 +149,7 @@ def true_classes(opened: ReviewFolder, first: int | None = None) -> pd.DataFrame
 
 
 def progress(opened: ReviewFolder, predictions: pd.DataFrame, width: float | None) -> tuple[str, bool]:
-    """Return a sentence on the accuracy so far, and whether enough is answered.
-
-    Only some numbers of answers, fixed in advance, may end the checking: to look after each would stop where an
-    interval is narrow by chance.
-    """
+    """Return a sentence on the accuracy so far, and whether enough is answered: all, or at one of `LOOKS` for `width`."""
     answered, total = len(opened.answered()), len(opened.items)
     row = checked_sample.accuracy(predictions, true_classes(opened))
     is_enough = answered == total
@@ -186,10 +178,7 @@ def remarks(opened: ReviewFolder, run: Run, batch: pd.DataFrame, files: int, tab
     if few := (~counts["value"].notna()).sum():
         sentences.append(f"{few} of {len(counts)} classes have too few checked images to be estimated; check more.")
     if known := known_images(run, batch["path"]):
-        sentences.append(
-            f"WARNING: {known} of {len(batch)} images are, byte by byte, images that the run was trained or chosen "
-            "with: the estimate is too good for new images."
-        )
+        sentences.append(f"WARNING: {known} images are those of train and validation: too good for new images.")
     sentences.append(f"The intervals are of these {len(batch):,} images, not of another place or season.")
     return sentences
 
