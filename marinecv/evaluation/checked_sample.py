@@ -1,7 +1,7 @@
 """How good a model is on a batch of images of which a person checked a stratified random sample.
 
-Strata are the predicted classes, of known sizes. What is estimated is the batch itself, and images are drawn one by one:
-intervals hold however alike the images of an event are, and a batch that is checked whole gives exact values.
+Strata are the predicted classes, of known sizes. The batch itself is estimated, and images are drawn one by one: so
+the intervals hold however alike the images of an event are, and a batch that is checked whole gives exact values.
 Sources: Cochran (1977), chapter 5; Olofsson et al. (2014); prediction-powered: Angelopoulos et al. (2023).
 """
 

@@ -149,7 +149,7 @@ def true_classes(opened: ReviewFolder, first: int | None = None) -> pd.DataFrame
 
 
 def progress(opened: ReviewFolder, predictions: pd.DataFrame, width: float | None) -> tuple[str, bool]:
-    """Return a sentence on the accuracy so far, and whether enough is answered: all, or at one of `LOOKS` for `width`."""
+    """Return a sentence on the accuracy so far, and whether enough is answered: all, or by `width`, at `LOOKS`."""
     answered, total = len(opened.answered()), len(opened.items)
     row = checked_sample.accuracy(predictions, true_classes(opened))
     is_enough = answered == total
