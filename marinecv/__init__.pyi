@@ -14,6 +14,7 @@ from marinecv.workflows.predict import predict as predict
 from marinecv.workflows.sort_into import undo_sort as undo_sort
 from marinecv.workflows.review import review as review
 from marinecv.review.folder import ReviewFolder as ReviewFolder
+from marinecv.workflows.estimate import estimate as estimate
 from marinecv.workflows.explain import explain as explain
 from marinecv.workflows.latent import latent as latent
 from marinecv.workflows.export import export as export

@@ -48,7 +48,7 @@ def check(command: str, args: argparse.Namespace) -> None:
         for path in value if isinstance(value, list) else [value]:
             if isinstance(path, Path):
                 _check_path(name, path)
-    if "output_dir" in given and command not in ("data", "review") and "distribute" not in given:
+    if "output_dir" in given and command not in ("data", "review", "estimate") and "distribute" not in given:
         check_fresh(args.output_dir)
     _check_names(command, given)
     if resumed:

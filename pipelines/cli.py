@@ -29,6 +29,7 @@ GROUPS = {
         "compare": "test whether two runs differ",
         "ensemble": "average the probabilities of runs, scored beside each",
         "review": "look at images in a page: correct labels, name new images",
+        "estimate": "estimate from a checked sample how good a run is on new images",
         "explain": "draw heatmaps and compare them with the boxes",
         "latent": "map the embeddings of a run: t-SNE, clusters, neighbors",
         "report": "write the page of a run, an experiment or a search again",

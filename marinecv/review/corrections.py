@@ -92,13 +92,15 @@ class Corrections:
             os.fsync(file.fileno())
 
 
-def read_corrections(path: str | os.PathLike, ids: Mapping[str, str] | None = None) -> pd.DataFrame:
+def read_corrections(path: str | os.PathLike | pd.DataFrame, ids: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Return the answers that count of a `corrections.csv`: `image_id, answer, class_name`, one row an image.
 
     A table of another tool needs `class_name` and `image_id`, or `path` or `file`, which `ids` maps to it; each row is
     then an answer, an empty class none. Raises ValueError where it is no such table.
     """
-    table = rename_aliases(read_table(path), {"path": ("file",), "class_name": ("class", "label")})
+    table = path.fillna("").astype(str) if isinstance(path, pd.DataFrame) else read_table(path)
+    path = "the table" if isinstance(path, pd.DataFrame) else path
+    table = rename_aliases(table, {"path": ("file",), "class_name": ("class", "label")})
     if ids and "image_id" not in table and "path" in table:
         table = table.assign(image_id=table["path"].map(lambda name: ids.get(name, name)))
     check_columns(table, ["image_id", "class_name"], path)

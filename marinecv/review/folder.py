@@ -95,15 +95,20 @@ class ReviewFolder:
         write_text(path, BOM + table_text(table))
         return len(table)
 
-    def take(self, path: str | os.PathLike) -> int:
+    def take(self, path: str | os.PathLike | pd.DataFrame, ignore_others: bool = False) -> int:
         """Append the answers of a table, see `read_corrections`; return their number.
 
-        A row names an item by its `image_id`, or `path` or `file`, as in the items. Raises ValueError for another one.
+        A row names an item by its `image_id`, or `path` or `file`, as in the items. Raises ValueError for another one,
+        or where those may be ignored for a table without any item.
         """
         answers = read_corrections(path, dict(zip(self.items["path"], self.items["image_id"], strict=True)))
-        unknown = answers[~answers["image_id"].isin(self.items["image_id"])]
-        if len(unknown):
-            raise ValueError(f"{path} names {unknown['image_id'].iloc[0]}, which is no image of {self.folder}.")
+        is_item = answers["image_id"].isin(self.items["image_id"])
+        if not (is_item.any() if ignore_others else is_item.all()):
+            name = "The table" if isinstance(path, pd.DataFrame) else path
+            raise ValueError(
+                f"{name} names {answers['image_id'][~is_item].iloc[0]}, which is no image of {self.folder}."
+            )
+        answers = answers[is_item]
         with lock_folder(self.folder):
             corrections = Corrections(self.corrections)
             for (answer, name), rows in answers.groupby(["answer", "class_name"]):
