@@ -35,6 +35,12 @@ class About(Struct, frozen=True, kw_only=True):
 class ReviewFolder:
     """A folder with `review.json`, `items.csv`, `neighbors.csv` and, from the first answer on, `corrections.csv`.
 
+        >>> import marinecv as mcv
+        >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
+        >>> review = mcv.review(run, page=False, log=None)
+        >>> len(mcv.ReviewFolder(review.folder).answered())
+        0
+
     Args:
         folder: of `ReviewFolder.create`.
     Raises:
