@@ -104,7 +104,7 @@ def test_every_option_has_help_and_takes_the_same_kind_of_value_everywhere():
             for flag in action.option_strings:
                 several = ("--split", "--recipe")  # `latent` takes several splits, a learning curve several recipes
                 count = None if flag in several else action.nargs
-                which = parser.prog if flag == "--format" else ""  # of a model, or of a table
+                which = parser.prog if flag in ("--format", "--check") else ""  # a model or a table; exports or images
                 kinds.setdefault(flag + which, set()).add((action.type, count, tuple(action.choices or ())))
     assert {flag: found for flag, found in kinds.items() if len(found) > 1} == {}
 

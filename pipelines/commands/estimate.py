@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .. import options
 
-EXAMPLE = "estimate last new_photos --check 150"
+EXAMPLE = "estimate runs/aquarium_four_conv-1 new_photos --check 150"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

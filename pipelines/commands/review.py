@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .. import options
 
-EXAMPLE = "review last new_photos"
+EXAMPLE = "review runs/aquarium_four_conv-1 new_photos"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
