@@ -56,6 +56,15 @@ def test_the_page_on_statistics_has_every_row_that_was_simulated(monkeypatch):
     assert all(f"{row.measured:.3f}" in notes for row in table[wrong & (table["nominal"] == 0.95)].itertuples())
 
 
+def test_the_page_on_estimates_has_every_row_that_was_simulated(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    simulation = importlib.import_module("estimate")
+    table = pd.read_csv(simulation.RESULTS)
+    assert set(table["design"]) == set(simulation.DESIGNS) and (table["simulations"] == 1000).all()
+    rows = simulation.page_rows(table)
+    assert [line for line in read("estimate.md").splitlines() if line in rows] == rows
+
+
 def test_the_tables_of_results_say_what_the_command_recipes_says():
     said, measured = {}, read_accuracies(RESULTS)
     pattern = r" +(validation|test) .*ours (\S+) \(n=\d+, seeds (\S+) to ([\d.]+)\) ?([a-z ]*)"
