@@ -71,7 +71,8 @@ def wrong_labels(folder: Path, place: Path, args: argparse.Namespace) -> dict:
 def new_images(folder: Path, place: Path, args: argparse.Namespace) -> dict:
     """Return what one circle on a folder of new images costs and gains."""
     catalog, truth = read(folder)
-    rows = usable(mcv.split_catalog(catalog, "published" if catalog["split"].any() else "grouped"))
+    split_by = "published" if catalog["split"].any() else "grouped"
+    rows = usable(mcv.split_catalog(catalog, split_by, pairs=mcv.find_pairs(catalog)))
     train = rows[rows["split"] == "train"].sample(frac=1, random_state=0)
     is_new = rows["image_id"].isin(train[train.groupby("class_name").cumcount() >= KNOWN_A_CLASS]["image_id"])
     (photos := place / "new").mkdir()

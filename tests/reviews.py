@@ -16,7 +16,8 @@ from marinecv.review.server import serve
 
 CLASSES = ("crab", "eel", "ray")
 DRAWN = 60  # of more images, several show one file
-SERVE = "import sys; from marinecv.review.server import serve; from marinecv.review.folder import ReviewFolder; "
+SERVE = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "  # also in the background
+SERVE += "from marinecv.review.server import serve; from marinecv.review.folder import ReviewFolder; "
 SERVE += "serve(ReviewFolder(sys.argv[1]), browser=False, log=lambda text: print(text, flush=True))"
 
 

@@ -175,6 +175,8 @@ def test_what_explain_refuses(run_copy, photos, capsys):
     assert "A path of images cannot be combined with --data." in refused(
         capsys, "explain", run_copy, photos, "--data", "reef"
     )
+    with pytest.raises(ValueError, match="Leave out either images or data="):
+        mcv.explain(run_copy, photos, data="reef", log=None)
     predictions = run_copy / "predictions.csv"
     text = predictions.read_text()
     predictions.write_text(text.replace("valid/", "elsewhere/"))

@@ -209,6 +209,7 @@ def test_the_nine_most_frequent_classes_have_keys(tmp_path):
 
 
 def test_grad_cam_is_drawn_over_the_crop_or_refused_in_words(tmp_path, finished_run, monkeypatch):
+    from marinecv.review import heat
     from marinecv.runs import Run
 
     run = Run(finished_run)
@@ -222,6 +223,9 @@ def test_grad_cam_is_drawn_over_the_crop_or_refused_in_words(tmp_path, finished_
         row = len(run.class_names)
         assert client.get(f"heat/{row}")[1]["error"] == "No Grad-CAM: 'dragon' is no class of the model"
         assert "cannot be" in client.get("heat/5")[1]["error"] or row == 5
+        with monkeypatch.context() as patch:
+            patch.setattr(heat, "heatmaps", lambda *_: np.zeros((1, 8, 8)))
+            assert client.get("heat/0")[1]["error"].startswith("No Grad-CAM: no heat: ")
     monkeypatch.setattr(Run, "load_model", lambda self: 1 / 0)
     with served(review, run) as address:
         status, content, _ = Client(address).get("heat/0")

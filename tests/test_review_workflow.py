@@ -29,6 +29,7 @@ def demo_run(tmp_path_factory):
 
 @pytest.fixture
 def run(demo_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("MARINECV_HOME", str(demo_run.folder.parent / "home"))  # the images are drawn once
     monkeypatch.chdir(tmp_path)
     likely = usable(demo_run.catalog).query("split == 'train'")["image_id"].iloc[[7, 3]]
     monkeypatch.setattr(workflow, "label_errors", lambda run, log: pd.DataFrame({"image_id": likely}))
@@ -146,6 +147,12 @@ def test_images_of_a_folder_join_train_and_the_random_ones_stay_out(run, photos,
     (saved := new.path(CORRECTIONS)).write_text(saved.read_text().replace("better on", "lost"))
     mcv.resume(new.folder, log=None)
     assert "better on" in Run(new.folder).correction_sentences[-1]
+
+
+def test_a_folder_of_train_images_alone_has_nothing_new(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(workflow, "find_images", lambda folder: [Path(run.catalog["path"].iloc[0])])
+    with pytest.raises(ValueError, match="was trained on all images of .*Leave the folder out"):
+        mcv.review(run, tmp_path, page=False, log=None)
 
 
 def test_the_commands_export_import_and_train(run, photos, capsys, tmp_path):

@@ -16,12 +16,10 @@ SIDE_PX = 1000
 def heat_drawer(run: Run) -> Callable[[str, str], Image.Image]:
     """Load the model of a run; return a function of a path and a class that draws Grad-CAM over the image.
 
-    Either raises ValueError: the model has no maps to weigh or takes more than an image, the class is none of the run,
-    the image cannot be read, or there is no heat.
+    Either raises ValueError: the model has no maps to weigh, the class is none of the run, the image cannot be read, or
+    there is no heat.
     """
     model = with_probabilities(run.load_model(), run.class_names)
-    if len(model.inputs) > 1:
-        raise ValueError("the model takes attributes beside the image")
     layers_of(model, "gradcam")
 
     def draw(path: str, class_name: str) -> Image.Image:
