@@ -110,23 +110,27 @@ def simulated(name: str, simulations: int) -> pd.DataFrame:
 
 def summary(table: pd.DataFrame) -> dict:
     """Return coverage and widths of the intervals of one quantity."""
-    held = table[table["low"].notna()]
-    hits = (held["low"] - 1e-9 <= held["truth"]) & (held["truth"] <= held["high"] + 1e-9)
-    cells = hits.groupby(held["class_name"] + held["camera"]).agg(["mean", "size"]).query(f"size >= {MIN_CELL}")["mean"]
-    by_simulation = hits.groupby(held["simulation"]).mean()  # the classes of a batch are not independent
+    bounded = table[table["low"].notna()]
+    hits = (bounded["low"] - 1e-9 <= bounded["truth"]) & (bounded["truth"] <= bounded["high"] + 1e-9)
+    cells = (
+        hits.groupby(bounded["class_name"] + bounded["camera"])
+        .agg(["mean", "size"])
+        .query(f"size >= {MIN_CELL}")["mean"]
+    )
+    by_simulation = hits.groupby(bounded["simulation"]).mean()  # the classes of a batch are not independent
     half = 1.96 * by_simulation.std() / len(by_simulation) ** 0.5
     bounds = hits.mean() - half, hits.mean() + half
     if len(by_simulation) == len(hits):
         bounds = wilson(int(hits.sum()), len(hits))
-    both = held[held["width_simple"].notna()]
+    both = bounded[bounded["width_simple"].notna()]
     return {
-        "n_checked": table["checked"].mean(),
+        "n_checked": table["num_checked"].mean(),
         "coverage": hits.mean(),
         "low": bounds[0],
         "high": bounds[1],
         "least": cells.min(),
         "most": cells.max(),
-        "estimated": len(held) / len(table),
+        "estimated": len(bounded) / len(table),
         "width": (both["high"] - both["low"]).mean(),
         "estimated_simple": table["width_simple"].notna().mean(),
         "width_simple": both["width_simple"].mean(),
@@ -215,7 +219,7 @@ def outcome(design: Design, batch: pd.DataFrame, seed: int, rng: np.random.Gener
     table[["low", "high"]] = table[["low", "high"]].div(table["N"].where(is_count, 1), axis=0)
     truths = np.array(truths) / table["N"].where(is_count, 1)
     table["quantity"] = table["quantity"].mask(is_count & (table["camera"] != ""), BY_CAMERA)
-    return table.assign(truth=truths, width_simple=widths, checked=len(answers))
+    return table.assign(truth=truths, width_simple=widths, num_checked=len(answers))
 
 
 def sets_of(row, masks: dict, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

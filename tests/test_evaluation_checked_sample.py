@@ -46,10 +46,10 @@ def answers_of(table, true):
 def by_hand():
     """The three classes of `CONFUSION`, all with one probability, so that it cannot correct the accuracy."""
     rows, answers = [], []
-    for predicted, (size, checked) in CONFUSION.items():
+    for predicted, (size, counts) in CONFUSION.items():
         names = [f"{predicted}{number}" for number in range(size)]
         rows += [(name, predicted, 0.8) for name in names]
-        answers += zip(names, [name for name, count in checked.items() for _ in range(count)], strict=False)
+        answers += zip(names, [name for name, count in counts.items() for _ in range(count)], strict=False)
     table = pd.DataFrame(rows, columns=["image_id", "predicted_class", "probability"])
     return table, pd.DataFrame(answers, columns=["image_id", "class_name"])
 
@@ -146,8 +146,8 @@ def test_a_batch_that_is_checked_whole_gives_exact_values_without_width():
 def test_one_fully_checked_class_is_exact_and_few_checked_images_are_no_estimate():
     table, true = batch_of(np.random.default_rng(4))
     table.loc[table.index[:4], "predicted_class"], table.loc[table.index[4:44], "predicted_class"] = "owl", "bat"
-    checked = table[:4].index.union(table[4:13].index).union(table[100:160].index)
-    found = estimates(table, answers_of(table.loc[checked], true))
+    is_checked = table[:4].index.union(table[4:13].index).union(table[100:160].index)
+    found = estimates(table, answers_of(table.loc[is_checked], true))
     assert figure(found, PRECISION, "owl")[["value", "low", "high", "n_checked"]].tolist() == [0, 0, 0, 4]
     bat = figure(found, PRECISION, "bat")
     assert np.isnan(bat[["value", "low", "high"]].astype(float)).all()
@@ -191,7 +191,7 @@ def test_answers_of_other_images_and_double_ones_are_refused(ids):
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
-    rng, held = np.random.default_rng(8), {}
+    rng, covered = np.random.default_rng(8), {}
     for seed in range(150):
         table, true = batch_of(rng, n=900)
         found = estimates(table, answers_of(draw_sample(table, 100, seed), true))
@@ -202,5 +202,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
         truths[PRECISION] = np.divide(hits, [(table["predicted_class"] == name).sum() for name in NAMES])
         for quantity, values in truths.items():
             rows = found[(found["quantity"] == quantity) & (found["camera"] == "")]
-            held.setdefault(quantity, []).extend((rows["low"] <= values) & (values <= rows["high"]))
-    assert {quantity: 0.9 <= np.mean(hits) <= 0.99 for quantity, hits in held.items()} == dict.fromkeys(held, True)
+            covered.setdefault(quantity, []).extend((rows["low"] <= values) & (values <= rows["high"]))
+    assert {quantity: 0.9 <= np.mean(hits) <= 0.99 for quantity, hits in covered.items()} == dict.fromkeys(
+        covered, True
+    )

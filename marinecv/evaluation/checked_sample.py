@@ -64,14 +64,14 @@ def accuracy(predictions: pd.DataFrame, answers: pd.DataFrame) -> dict:
     images that happened to be drawn, by lambda (mean p of the others - mean p of the checked) in each stratum. Lambda,
     from 0 to 1, is the one of all strata that lowers the variance most (PPI++). It always is, by this rule.
     """
-    names, predicted, true, checked = _columns(predictions, answers)
+    names, predicted, true, is_checked = _columns(predictions, answers)
     hits, counts, sizes = _counts(names, predicted, true)
-    right, p = (predicted == true)[checked].astype(float), predictions["probability"].to_numpy(float)
-    stratum, left = predicted[checked], sizes - counts
+    right, p = (predicted == true)[is_checked].astype(float), predictions["probability"].to_numpy(float)
+    stratum, left = predicted[is_checked], sizes - counts
     weight = (left / max(left.sum(), 1)) ** 2 / np.maximum(counts * (counts - 1), 1)
-    of_p = np.bincount(stratum, p[checked], len(names))
+    of_p = np.bincount(stratum, p[is_checked], len(names))
     mean_p, of_right = of_p / np.maximum(counts, 1), hits.diagonal() / np.maximum(counts, 1)
-    above_p, above_right, weight = p[checked] - mean_p[stratum], right - of_right[stratum], weight[stratum]
+    above_p, above_right, weight = p[is_checked] - mean_p[stratum], right - of_right[stratum], weight[stratum]
     covariance, variance_p = weight @ (above_p * above_right), weight @ above_p**2
     variance = weight @ above_right**2
     power = np.clip(covariance / variance_p, 0, 1) if variance_p > 0 else 0.0
@@ -129,7 +129,7 @@ def _class_rows(names: Array, predicted: Array, true: Array) -> list[dict]:
     return rows
 
 
-def _total(hits: Array, checked: Array, sizes: Array, rng, shifts: Array | float = 0.0, spread: float = 1.0):
+def _total(hits: Array, counts: Array, sizes: Array, rng, shifts: Array | float = 0.0, spread: float = 1.0):
     """Estimate the number of hits in some strata, each array (strata,): return the stratified estimate and draws of it.
 
     Of the images that are not checked, the number of hits is drawn from a beta-binomial distribution, (resamples,). Its
@@ -138,13 +138,13 @@ def _total(hits: Array, checked: Array, sizes: Array, rng, shifts: Array | float
     is at most Kish's. In one stratum it is n. A stratum without a checked image gets the pooled rate. `shifts` are
     added to the rates, and leave the fraction `spread` of the variance.
     """
-    left, known = sizes - checked, float(hits.sum())
+    left, known = sizes - counts, float(hits.sum())
     if not left.sum():
         return known, np.full(RESAMPLES, known)
-    weights, n, sampled = left / left.sum(), np.maximum(checked, 1), checked > 0
+    weights, n, sampled = left / left.sum(), np.maximum(counts, 1), counts > 0
     pooled = sizes @ (hits / n) / max(sizes[sampled].sum(), 1)
     rate = np.clip(weights @ (np.where(sampled, hits / n, pooled) + shifts), 0, 1)
-    smooth = (hits + pooled) / (checked + 1)
+    smooth = (hits + pooled) / (counts + 1)
     variance, effective = weights**2 @ (smooth * (1 - smooth) / n), 1 / (weights**2 @ (1 / n))
     if variance * rate * (1 - rate) > 0:
         effective = min(effective, rate * (1 - rate) / variance) / max(spread, 1e-9)
@@ -163,7 +163,7 @@ def _row(quantity: str, name: str, value: float, draws: Array, n: int, total: in
 
 
 def _columns(predictions: pd.DataFrame, answers: pd.DataFrame) -> tuple[Array, ...]:
-    """Return class names, and of each image the numbers of predicted and true class (-1: not checked), and checked."""
+    """Return class names, and of each image predicted and true class by number (-1: not checked), and if checked."""
     ids, answered = pd.Index(predictions["image_id"]), pd.Index(answers["image_id"])
     if answered.has_duplicates or len(strange := answered.difference(ids)):
         wrong = f"two answers for {answered[answered.duplicated()][0]}" if answered.has_duplicates else strange[0]
