@@ -183,6 +183,11 @@ def test_what_corrections_cannot_do(run, tmp_path, capsys):
         mcv.train(corrections=review.corrections, height=64, log=None)
     with pytest.raises(ValueError, match="Leave out data, recipe"):
         mcv.train("photos", corrections=review.corrections, log=None)
+    about = (review.folder / "review.json").read_text()
+    (review.folder / "review.json").write_text(about.replace('"review"', '"estimate"'))
+    with pytest.raises(ValueError, match="is of an estimate: its images measure a run"):
+        mcv.train(corrections=review.corrections, log=None)
+    (review.folder / "review.json").write_text(about)
     Corrections(review.corrections).undo()
     with pytest.raises(ValueError, match="has no answer yet"):
         mcv.train(corrections=review.corrections, log=None)

@@ -18,6 +18,7 @@ ITEM_COLUMNS = ["image_id", "path", "box", "split", "given_class", "predicted_cl
 ITEM_COLUMNS += ["taken_at", "drawn"]
 NEIGHBOR_COLUMNS = ["image_id", "neighbor_id", "path", "class_name", "similarity"]
 REVIEW, ESTIMATE = "review", "estimate"
+ABOUT, ANSWERS = "review.json", "corrections.csv"
 RANDOM = "random"
 """`drawn` of the images that were drawn at random, first: those alone measure how good a model is."""
 
@@ -49,9 +50,9 @@ class ReviewFolder:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
-        if not (self.folder / "review.json").is_file():
+        if not (self.folder / ABOUT).is_file():
             raise ValueError(f"{folder} is no review: it has no review.json. Expected a folder that review made.")
-        self.about = read(self.folder / "review.json", About)
+        self.about = read(self.folder / ABOUT, About)
 
     @classmethod
     def create(
@@ -72,13 +73,13 @@ class ReviewFolder:
         write_table(folder / "items.csv", items)
         neighbors = pd.DataFrame(columns=NEIGHBOR_COLUMNS) if neighbors is None else neighbors
         write_table(folder / "neighbors.csv", neighbors[NEIGHBOR_COLUMNS], float_format="%.4f")
-        write_json(folder / "review.json", {key: _plain(value) for key, value in about.items()})  # last: now it is one
+        write_json(folder / ABOUT, {key: _plain(value) for key, value in about.items()})  # last: now it is one
         return cls(folder)
 
     @property
     def corrections(self) -> Path:
         """The path of the answers."""
-        return self.folder / "corrections.csv"
+        return self.folder / ANSWERS
 
     @cached_property
     def items(self) -> pd.DataFrame:

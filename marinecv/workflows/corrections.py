@@ -25,7 +25,7 @@ from marinecv.files.atomic import write_json
 from marinecv.files.csv_tables import read_table, write_table
 from marinecv.report.run_page import write_run_report
 from marinecv.review.corrections import EMPTY, UNKNOWN
-from marinecv.review.folder import RANDOM, ReviewFolder
+from marinecv.review.folder import ABOUT, ANSWERS, RANDOM, REVIEW, ReviewFolder
 from marinecv.runs import CORRECTIONS, Run, fresh_folder, next_folder
 from marinecv.training.recipe import Recipe
 from marinecv.training.settings import full_names, with_changes
@@ -50,9 +50,15 @@ def train_corrected(
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Run:
     """Train the run of a review again, with its answers as labels and the same split; see `train`."""
-    review = ReviewFolder(Path(corrections).parent)
-    if not Path(corrections).is_file() or review.corrections.resolve() != Path(corrections).resolve():
-        raise ValueError(f"{corrections} is not the corrections.csv of a review. Answer in its page first, or import.")
+    path = Path(corrections)
+    if not path.is_file() or path.name != ANSWERS or not path.with_name(ABOUT).is_file():
+        raise ValueError(
+            f"{path} is not the {ANSWERS} of a review. Answer in its page, or take a table into one by `review RUN "
+            "--import FILE` or mcv.review(run, page=False).take(file)."
+        )
+    review = ReviewFolder(path.parent)
+    if review.about.kind != REVIEW:
+        raise ValueError(f"{path} is of an estimate: its images measure a run and are not learned. Expected a review.")
     base, answers = open_classifier(review.about.run), review.answered()
     if answers.empty or not base.finished:
         raise ValueError(f"{review.folder} has no answer yet, or {base.folder} is not finished.")

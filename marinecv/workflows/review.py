@@ -25,7 +25,7 @@ from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.features.embeddings import embed
 from marinecv.files.lock import lock_folder
-from marinecv.review.folder import ITEM_COLUMNS, NEIGHBOR_COLUMNS, REVIEW, ReviewFolder
+from marinecv.review.folder import ABOUT, ITEM_COLUMNS, NEIGHBOR_COLUMNS, REVIEW, ReviewFolder
 from marinecv.review.order import informative, review_order, uncertain
 from marinecv.review.server import serve
 from marinecv.runs import Run
@@ -95,7 +95,7 @@ def review(
     if page:
         serve(opened, run, hide_predictions=hide_predictions, log=log)
         if len(answers := opened.answered()):
-            log(f'{len(answers)} answers; train(corrections="{opened.corrections}") trains with them')
+            log(f'{len(answers)} answers; train with corrections="{opened.corrections}" to use them')
     return opened
 
 
@@ -111,7 +111,7 @@ def review_place(run: Run, images: str | os.PathLike | None, folder: str | os.Pa
 def begun_review(run: Run, images: str | os.PathLike | None, folder: str | os.PathLike | None) -> ReviewFolder | None:
     """Return the review that is there already; ValueError where it is of another run or other images."""
     place = review_place(run, images, folder)
-    if not (place / "review.json").is_file():
+    if not (place / ABOUT).is_file():
         return None
     opened = ReviewFolder(place)
     of = "" if images is None else str(Path(images).absolute())
