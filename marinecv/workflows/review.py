@@ -57,8 +57,8 @@ def review(
 
         >>> import marinecv as mcv
         >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
-        >>> mcv.review(run, page=False, log=None).items["split"].unique().tolist()
-        ['validation', 'train', 'test']
+        >>> sorted(mcv.review(run, page=False, log=None).items["split"].unique())
+        ['test', 'train', 'validation']
 
     A fifth of the images is drawn at random, before the others are ranked: of the run's own images from validation and
     test. `train(corrections=...)` takes the answers as labels, and measures on the random images what they change.
