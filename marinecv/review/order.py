@@ -11,7 +11,8 @@ from sklearn.metrics import pairwise_distances_argmin_min
 
 from marinecv.review.folder import RANDOM
 
-BATCH, RANDOM_FRACTION = 50, 0.2  # units at a time, and how many of them are drawn at random
+BATCH = 40  # ranked units that are sorted by similarity
+RANDOM_FRACTION = 0.2  # of all units
 COMPONENTS = 32  # of the embeddings that k-center compares
 MAX_CENTERS = 2000  # images that k-center ranks
 
@@ -23,11 +24,11 @@ def review_order(
     may_be_random: np.ndarray | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return the images in the order to look at them, in batches of 50 units.
+    """Return the images in the order to look at them.
 
-    A unit is an event, a group of related images or a single image, and stays together. The first fifth of each batch
-    are units drawn at random, before anything is ranked and in random order: those of any prefix are a random sample.
-    The others are drawn by the scores in turn, and stand beside similar ones.
+    A unit is an event, a group of related images or a single image, and stays together. Every fifth unit is drawn at
+    random, before anything is ranked and in random order: those of any beginning are a random sample. The others are
+    drawn by the scores in turn, and each 40 of them stand by similarity.
 
     Args:
         units: (n,) the unit of each image.
@@ -56,10 +57,11 @@ def review_order(
         drawn.setdefault(unit, name)
     ranked = [unit for unit in drawn if unit not in {*random}]
     drawn |= dict.fromkeys(random, RANDOM)
-    keys, order, few = [tuple(similar[rows[0]]) for rows in rows_of], [], round(RANDOM_FRACTION * BATCH)
-    while random or ranked:
-        order += random[:few] + sorted(ranked[: BATCH - few], key=keys.__getitem__)
-        random, ranked = random[few:], ranked[BATCH - few :]
+    keys, order, others = [tuple(similar[rows[0]]) for rows in rows_of], [], round(1 / RANDOM_FRACTION) - 1
+    batches = [ranked[start : start + BATCH] for start in range(0, len(ranked), BATCH)]
+    ranked = [unit for batch in batches for unit in sorted(batch, key=keys.__getitem__)]
+    for number in range(max(len(random), -(-len(ranked) // others))):
+        order += random[number : number + 1] + ranked[number * others : (number + 1) * others]
     rows = [(row, names[unit], drawn[unit]) for unit in order for row in rows_of[unit]]
     return pd.DataFrame(rows, columns=["row", "unit", "drawn"])
 
