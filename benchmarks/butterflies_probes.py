@@ -10,12 +10,10 @@ interval over images, and one of all seeds: mean, smallest and largest. Some 20 
 """
 
 import argparse
-import shlex
-import sys
 from pathlib import Path
 
 import pandas as pd
-from machine import machine
+from machine import command, machine
 
 import marinecv as mcv
 from marinecv.choices import LABEL_FRACTIONS
@@ -62,8 +60,7 @@ def main() -> None:
                 ]
                 print(*of_seeds[-2:], sep="\n")
             rows += [*of_seeds, *of_all_seeds(pd.DataFrame(of_seeds))]
-    command = shlex.join(["python", *sys.argv])
-    write_table(args.output, pd.DataFrame(rows).assign(command=command, commit=commit(), machine=machine()))
+    write_table(args.output, pd.DataFrame(rows).assign(command=command(), commit=commit(), machine=machine()))
 
 
 def of_all_seeds(table: pd.DataFrame) -> list[dict]:

@@ -12,8 +12,6 @@ the images that were drawn at random. The table goes to benchmarks/results/corre
 """
 
 import argparse
-import shlex
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -39,7 +37,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=2)
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
-    from machine import machine
+    from machine import command, machine
 
     rows = []
     for folder in args.data_dir:
@@ -49,7 +47,7 @@ def main() -> None:
                 rows.append({"data": folder.name, "scenario": scenario.__name__.replace("_", " ")})
                 rows[-1] |= scenario(folder, within, args)
                 print(pd.Series(rows[-1]).to_string(), flush=True)
-    about = {"minutes": args.minutes, "command": shlex.join(["python", *sys.argv]), "commit": commit()}
+    about = {"minutes": args.minutes, "command": command(), "commit": commit()}
     write_table(args.output, pd.DataFrame(rows).assign(**about, machine=machine()), float_format="%.4g")
 
 

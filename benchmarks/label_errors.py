@@ -15,14 +15,12 @@ network on two cores.
 """
 
 import argparse
-import shlex
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from cleanlab.rank import get_label_quality_scores
-from machine import machine
+from machine import command, machine
 
 import marinecv as mcv
 from marinecv.environment import commit
@@ -61,7 +59,7 @@ def main() -> None:
                     scores = [planted(embeddings, truth, names, groups, clean, kind, fraction, each) for each in seeds]
                     table.append(about | {"kind": kind, "fraction": fraction} | summary(pd.DataFrame(scores)))
                     print(table[-1], flush=True)
-    how = {"command": shlex.join(["python", *sys.argv]), "machine": machine()}
+    how = {"command": command(), "machine": machine()}
     how |= {"recipe": "", "commit": commit(), "recipe_hash": ""}
     write_table(args.output, pd.DataFrame(table).assign(**how), float_format="%.4f")
 

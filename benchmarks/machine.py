@@ -3,9 +3,19 @@
 import importlib.metadata
 import os
 import platform
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+
+
+def command() -> str:
+    """The command line of a script of this folder, with names in place of absolute paths."""
+    from marinecv.report.html import without_folders  # not wherever only `machine` is wanted
+
+    script, *words = sys.argv
+    return shlex.join(["python", f"benchmarks/{Path(script).name}", *map(without_folders, words)])
 
 
 def machine() -> str:

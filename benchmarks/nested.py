@@ -12,15 +12,13 @@ weights of ImageNet in KERAS_HOME. Of birds a quarter of an hour on two cores, o
 """
 
 import argparse
-import shlex
-import sys
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import keras
 import pandas as pd
-from machine import machine
+from machine import command, machine
 
 import marinecv as mcv
 from marinecv.audit.pairs import find_pairs
@@ -64,7 +62,7 @@ def main() -> None:
         trials = [dict(zip(TRIALS[name], values, strict=True)) for values in product(*TRIALS[name].values())]
         trials = [trial | ({"training.epochs": args.epochs} if args.epochs else {}) for trial in trials[: args.trials]]
         row = {"recipe": name, **judge(recipe, catalog, class_names_of(catalog, manifest), trials)}
-        row |= {"command": shlex.join(["python", *sys.argv]), "commit": commit()}
+        row |= {"command": command(), "commit": commit()}
         row |= {"recipe_hash": recipe_hash(recipe), "machine": machine()}
         kept = [read_table(args.output).query("recipe != @name")] if args.output.is_file() else []
         write_table(args.output, pd.concat([*kept, pd.DataFrame([row])]))

@@ -17,8 +17,6 @@ The table goes to benchmarks/results/review_order.csv.
 """
 
 import argparse
-import shlex
-import sys
 from pathlib import Path
 
 import keras
@@ -48,7 +46,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
-    from machine import machine
+    from machine import command, machine
 
     rows = []
     for folder in args.data_dir:
@@ -57,7 +55,7 @@ def main() -> None:
         summary = summarize(pd.DataFrame(of_seeds), args.seeds)
         print(folder.name, summary.round(3).to_string(index=False), sep="\n", flush=True)
         rows.append(summary.assign(data=folder.name))
-    about = {"seeds": args.seeds, "command": shlex.join(["python", *sys.argv]), "commit": commit()}
+    about = {"seeds": args.seeds, "command": command(), "commit": commit()}
     write_table(args.output, pd.concat(rows).assign(**about, machine=machine()), float_format="%.4g")
 
 
