@@ -315,6 +315,19 @@ def tank(tmp_path, roboflow_folder, tank_zip, server):
     return load_manifest(tmp_path / "tank.toml")
 
 
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory) -> str:
+    """The script of axe-core."""
+    folder = tmp_path_factory.mktemp("axe")
+    if not (npm := shutil.which("npm")):
+        pytest.skip("needs npm, which fetches axe-core")
+    packed = subprocess.run([npm, "pack", "axe-core", "--silent"], cwd=folder, capture_output=True, text=True)
+    if packed.returncode:
+        pytest.skip("axe-core cannot be fetched")
+    shutil.unpack_archive(folder / packed.stdout.split()[-1], folder)
+    return (folder / "package" / "axe.min.js").read_text(encoding="utf-8")
+
+
 def search(tank: Path, folder: Path, *words: object) -> int:
     """Run `search`: three trials of two epochs at 16x16; return its exit code."""
     from pipelines.cli import main

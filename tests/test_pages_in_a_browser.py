@@ -1,7 +1,6 @@
 """What the script of a page does in a real browser, what it must not do, and what a page is without it."""
 
 import shutil
-import subprocess
 
 import pytest
 from pages import SCRIPT, make_run, started_browser
@@ -160,18 +159,6 @@ def test_no_other_script_or_style_of_a_page_is_allowed(browser, pages, tmp_path)
     assert page.title() != "ran" and len([text for text in refused if "Content Security Policy" in text]) == 3
     assert page.locator("h1").evaluate("heading => getComputedStyle(heading).color") != "rgb(255, 0, 0)"
     page.close()
-
-
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("axe")
-    if not (npm := shutil.which("npm")):
-        pytest.skip("needs npm, which fetches axe-core")
-    packed = subprocess.run([npm, "pack", "axe-core", "--silent"], cwd=folder, capture_output=True, text=True)
-    if packed.returncode:
-        pytest.skip("axe-core cannot be fetched")
-    shutil.unpack_archive(folder / packed.stdout.split()[-1], folder)
-    return (folder / "package" / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -1,7 +1,5 @@
 """The review page in a real browser, by the keyboard alone."""
 
-import shutil
-import subprocess
 from importlib.resources import files
 from types import SimpleNamespace
 
@@ -262,18 +260,6 @@ def test_no_page_is_wider_than_its_window(opened, width):
     for keys in ((), (" ",), ("/",)):
         page.press(*keys)
         assert page.page.evaluate("document.documentElement.scrollWidth") == width
-
-
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("axe")
-    if not (npm := shutil.which("npm")):
-        pytest.skip("needs npm, which fetches axe-core")
-    packed = subprocess.run([npm, "pack", "axe-core", "--silent"], cwd=folder, capture_output=True, text=True)
-    if packed.returncode:
-        pytest.skip("axe-core cannot be fetched")
-    shutil.unpack_archive(folder / packed.stdout.split()[-1], folder)
-    return (folder / "package" / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
