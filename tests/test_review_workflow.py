@@ -32,7 +32,7 @@ def run(demo_run, tmp_path, monkeypatch):
     monkeypatch.setenv("MARINECV_HOME", str(demo_run.folder.parent / "home"))  # the images are drawn once
     monkeypatch.chdir(tmp_path)
     likely = usable(demo_run.catalog).query("split == 'train'")["image_id"].iloc[[7, 3]]
-    monkeypatch.setattr(workflow, "label_errors", lambda run, log: pd.DataFrame({"image_id": likely}))
+    monkeypatch.setattr(workflow, "label_errors_of_run", lambda run, log: pd.DataFrame({"image_id": likely}))
     shutil.copytree(demo_run.folder, tmp_path / "reef")
     return mcv.Run(tmp_path / "reef")
 
@@ -84,7 +84,7 @@ def test_where_label_errors_cannot_be_searched_a_line_says_why(run, monkeypatch)
     def fail(run, log):
         raise ValueError("No pretrained weights are here.")
 
-    monkeypatch.setattr(workflow, "label_errors", fail)
+    monkeypatch.setattr(workflow, "label_errors_of_run", fail)
     lines = []
     review = mcv.review(run, page=False, log=lines.append)
     assert {*review.items["drawn"]} == {"random", "uncertain"}

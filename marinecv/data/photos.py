@@ -37,6 +37,11 @@ def photos_of(catalog: pd.DataFrame) -> pd.DataFrame:
     return crops.assign(**photos).drop(columns=CROP_COLUMNS)
 
 
+def crop_paths(photos: pd.Series, boxes: pd.Series) -> pd.Series:
+    """Return the paths of crops, of photographs and boxes "xmin,ymin,xmax,ymax"; with "" that of the photograph."""
+    return photos + ("#" + boxes).where(boxes != "", "")
+
+
 def set_by_photo(catalog: pd.DataFrame, photos: pd.DataFrame) -> pd.DataFrame:
     """Return the crops of some photographs, in their order, with their split, group and problem.
 

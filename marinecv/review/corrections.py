@@ -1,7 +1,7 @@
 """`corrections.csv`: the answers of a person, a line each, on the disk before they are acknowledged."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -127,12 +127,8 @@ def _check_answers(table: pd.DataFrame, path: str | Path) -> None:
     wrong = ~table["answer"].isin(ANSWERS) | (table["answer"] == CLASS) & (table["class_name"] == "")
     if wrong.any():
         row = table[wrong].iloc[0]
-        expected = ", ".join(map(repr, _named(ANSWERS)))
+        expected = ", ".join(map(repr, filter(None, ANSWERS)))
         raise ValueError(
             f"{path} has the answer {row['answer']!r} of class {row['class_name']!r} for {row['image_id']}. Expected "
             f"one of {expected}, and with 'class' a class_name."
         )
-
-
-def _named(answers: Iterable[str]) -> list[str]:
-    return [answer for answer in answers if answer]

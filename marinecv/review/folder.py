@@ -1,7 +1,6 @@
 """A folder of images to look at: the list, the nearest training images of each, and the answers."""
 
 import os
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -73,7 +72,7 @@ class ReviewFolder:
         write_table(folder / "items.csv", items)
         neighbors = pd.DataFrame(columns=NEIGHBOR_COLUMNS) if neighbors is None else neighbors
         write_table(folder / "neighbors.csv", neighbors[NEIGHBOR_COLUMNS], float_format="%.4f")
-        write_json(folder / ABOUT, {key: _plain(value) for key, value in about.items()})  # last: now it is one
+        write_json(folder / ABOUT, about)  # last: now it is one
         return cls(folder)
 
     @property
@@ -128,7 +127,3 @@ class ReviewFolder:
         answers = read_corrections(self.corrections) if self.corrections.is_file() else none
         table = self.items.merge(answers, on="image_id", how="left").fillna({"answer": UNANSWERED, "class_name": ""})
         return table[table["answer"] != UNANSWERED].reset_index(drop=True)
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -55,8 +55,8 @@ def review_order(
     drawn: dict[int, str] = {}
     for unit, name in filter(None, chain.from_iterable(zip_longest(*rankings))):
         drawn.setdefault(unit, name)
-    ranked = [unit for unit in drawn if unit not in {*random}]
     drawn |= dict.fromkeys(random, RANDOM)
+    ranked = [unit for unit, name in drawn.items() if name != RANDOM]
     keys, order, others = [tuple(similar[rows[0]]) for rows in rows_of], [], round(1 / RANDOM_FRACTION) - 1
     batches = [ranked[start : start + BATCH] for start in range(0, len(ranked), BATCH)]
     ranked = [unit for batch in batches for unit in sorted(batch, key=keys.__getitem__)]

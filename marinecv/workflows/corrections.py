@@ -13,7 +13,7 @@ from marinecv.choices import SCORED_SPLITS
 from marinecv.console import Log
 from marinecv.data.images import read_header
 from marinecv.data.names import EMPTY_CLASS
-from marinecv.data.photos import is_of_crops
+from marinecv.data.photos import crop_paths, is_of_crops
 from marinecv.data.splits.split_catalog import write_split
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.compare import compare_runs
@@ -70,14 +70,16 @@ def train_corrected(
     answers = with_labels(answers, base.class_names)
     check_images(base, "training", base.catalog, log)
     added_to = f"{Path(review.about.images).name}/" if review.about.images else ""
-    catalog = corrected_catalog(base, answers, added_to, log)
+    catalog = with_added(base, answers, added_to, log) if added_to else with_corrected(base, answers, log)
+    if missing := {*base.class_names} - {*usable(catalog).query("split == 'train'")["class_name"]}:
+        raise ValueError(f"After the corrections no train image of {min(missing)} is left. Correct fewer, or add some.")
     recipe = replace(recipe, title=f"{recipe.title.removesuffix(SUFFIX)}{SUFFIX}", published={}, report="")
     name = base.folder.resolve().name.partition("-corrected")[0]
     folder = next_folder("runs", f"{name}-corrected") if folder is None else fresh_folder(folder)
     with resumable(folder):
         catalog = note_relatives(folder, recipe, catalog, log)
         preprocessing = base.shared_preprocessing | {"split_sha256": write_split(catalog, folder / "split.csv")}
-        write_table(folder / "corrections.csv", answers)
+        write_table(folder / ANSWERS, answers)
         write_json(folder / CORRECTIONS, {"base": str(base.folder.resolve()), "added_to": added_to, "sentences": []})
         run = Run.create(folder, recipe.to_dict(), preprocessing, catalog)
         finish(run, log, track=track, callbacks=callbacks)
@@ -94,51 +96,47 @@ def with_labels(answers: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFra
     return answers.assign(label=label.where(is_known, ""), problem=reason.mask(is_known, ""))
 
 
-def corrected_catalog(base: Run, answers: pd.DataFrame, added_to: str, log: Log) -> pd.DataFrame:
-    """Return the catalog of a run with the labels of the answers; images of a folder `added_to` join train.
+def with_added(base: Run, answers: pd.DataFrame, added_to: str, log: Log) -> pd.DataFrame:
+    """Return the catalog of a run with the answered images of a folder in train, but those drawn at random."""
+    catalog, added = base.catalog, answers[(answers["drawn"] != RANDOM) & (answers["label"] != "")]
+    paths = crop_paths(added["path"], added["box"])
+    sizes = pd.DataFrame([read_header(Path(path))[:2] for path in paths], paths.index, ["width", "height"], int)
+    rows = {"path": paths, "class_name": added["label"], "split": "train", "group": added["event"]}
+    rows |= {**sizes, "dominance": 1.0, "problem": ""}
+    if is_of_crops(catalog):
+        rows |= {"photo": added_to + added["image_id"].str.rpartition("#")[0], "photo_class": added["label"]}
+    added = added.assign(image_id=added_to + added["image_id"], **rows)
+    kept = (answers["drawn"] == RANDOM).sum()
+    log(f"{len(added)} images of {added_to} join train; {kept} drawn at random stay out, to measure both runs")
+    new = pd.concat([catalog, added[catalog.columns.intersection(added.columns)]], ignore_index=True)
+    return new.fillna({name: "" for name in new.select_dtypes(exclude="number")})
 
-    Those of the folder that were drawn at random stay out. ValueError where a class has no train image left.
-    """
+
+def with_corrected(base: Run, answers: pd.DataFrame, log: Log) -> pd.DataFrame:
+    """Return the catalog of a run with the labels of the answers; an image without one is left out."""
     catalog, given = base.catalog, answers.set_index("image_id")
-    if added_to:
-        added = answers[(answers["drawn"] != RANDOM) & (answers["label"] != "")]
-        paths = paths_of(added)
-        sizes = pd.DataFrame([read_header(Path(path))[:2] for path in paths], paths.index, ["width", "height"], int)
-        rows = {"path": paths, "class_name": added["label"], "split": "train", "group": added["event"]}
-        rows |= {**sizes, "dominance": 1.0, "problem": ""}
-        if is_of_crops(catalog):
-            rows |= {"photo": added_to + added["image_id"].str.rpartition("#")[0], "photo_class": added["label"]}
-        added = added.assign(image_id=added_to + added["image_id"], **rows)
-        new = pd.concat([catalog, added[catalog.columns.intersection(added.columns)]], ignore_index=True)
-        catalog = new.fillna({name: "" for name in new.select_dtypes(exclude="number")})
-        kept = (answers["drawn"] == RANDOM).sum()
-        log(f"{len(added)} images of {added_to} join train; {kept} drawn at random stay out, to measure both runs")
-    else:
-        label, problem = (catalog["image_id"].map(given[name]).fillna("") for name in ("label", "problem"))
-        is_new, is_out = (label != "") & (label != catalog["class_name"]), problem != ""
-        counts = catalog["split"][is_new].value_counts(sort=False)
-        by_split = f" ({', '.join(f'{split} {n}' for split, n in counts.items())})" if len(counts) else ""
-        log(f"{is_new.sum()} labels corrected{by_split}, {is_out.sum()} images left out, by {len(answers)} answers")
-        changed = {"class_name": catalog["class_name"].mask(is_new, label), "split": catalog["split"].mask(is_out, "")}
-        catalog = catalog.assign(**changed, problem=catalog["problem"].mask(is_out, problem))
-        if is_of_crops(catalog):
-            alone = ~catalog["photo"].duplicated(keep=False)
-            catalog["photo_class"] = catalog["photo_class"].mask(alone, catalog["class_name"])
-    missing = {*base.class_names} - {*usable(catalog).query("split == 'train'")["class_name"]}
-    if missing:
-        raise ValueError(f"After the corrections no train image of {min(missing)} is left. Correct fewer, or add some.")
+    label, problem = (catalog["image_id"].map(given[name]).fillna("") for name in ("label", "problem"))
+    is_new, is_out = (label != "") & (label != catalog["class_name"]), problem != ""
+    counts = catalog["split"][is_new].value_counts(sort=False)
+    by_split = f" ({', '.join(f'{split} {n}' for split, n in counts.items())})" if len(counts) else ""
+    log(f"{is_new.sum()} labels corrected{by_split}, {is_out.sum()} images left out, by {len(answers)} answers")
+    changed = {"class_name": catalog["class_name"].mask(is_new, label), "split": catalog["split"].mask(is_out, "")}
+    catalog = catalog.assign(**changed, problem=catalog["problem"].mask(is_out, problem))
+    if is_of_crops(catalog):
+        alone = ~catalog["photo"].duplicated(keep=False)
+        catalog["photo_class"] = catalog["photo_class"].mask(alone, catalog["class_name"])
     return catalog
 
 
 def prove(run: Run, log: Log) -> None:
     """Compare a corrected run with the one before, on the images of the review that were drawn at random."""
-    about, answers = run.read(CORRECTIONS), read_table(run.path("corrections.csv"))
+    about, answers = run.read(CORRECTIONS), read_table(run.path(ANSWERS))
     base, sentences = open_classifier(about["base"]), []
     before, after = (read_predictions(each.path("predictions.csv"), run.class_names) for each in (base, run))
     known = answers[answers["label"] != ""].set_index("image_id")
     if not about["added_to"]:
-        for split in SCORED_SPLITS:
-            sentences += both_scores(before, after, split, run.catalog.set_index("image_id")["group"])
+        groups = run.catalog.set_index("image_id")["group"]
+        sentences += [text for split in SCORED_SPLITS for text in both_scores(before, after, split, groups)]
     drawn = known[known["drawn"] == RANDOM]
     if drawn.empty:
         sentences.append(
@@ -176,11 +174,6 @@ def both_scores(before: pd.DataFrame, after: pd.DataFrame, split: str, groups: p
     ]
 
 
-def paths_of(items: pd.DataFrame) -> pd.Series:
-    """Return the path of each item as catalogs have it: of a crop with its box."""
-    return items["path"] + ("#" + items["box"]).where(items["box"] != "", "")
-
-
 def relabeled(predictions: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
     """Return the predictions of the images that `labels` has, by `image_id`, with these as their true classes."""
     rows = predictions[predictions["image_id"].isin(labels.index)]
@@ -189,7 +182,9 @@ def relabeled(predictions: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
 
 def predictions_of_items(run: Run, items: pd.DataFrame, log: Log) -> pd.DataFrame:
     """Return the predictions of a run on items of a review of a folder."""
-    catalog = items[["image_id"]].assign(path=paths_of(items), split="test", class_name=items["label"], problem="")
+    catalog = items[["image_id"]].assign(
+        path=crop_paths(items["path"], items["box"]), split="test", class_name=items["label"], problem=""
+    )
     pixels, catalog = readable_images(catalog, run.spec, log)
     return predict_table(run.load_model(), catalog, run.spec, run.class_names, pixels=pixels)
 
@@ -197,10 +192,8 @@ def predictions_of_items(run: Run, items: pd.DataFrame, log: Log) -> pd.DataFram
 def proof_sentence(result: dict, base: Run) -> str:
     """Return what a comparison (a: now, b: before) says, and which run to use."""
     text = f"better on {result['only_a']}, worse on {result['only_b']} of {result['n']} randomly drawn images: "
-    points = [100 * result[name] for name in ("difference", "low", "high")]
-    text += f"{points[0]:+.0f} points "
-    text += (
-        f"(95% CI {points[1]:+.0f} to {points[2]:+.0f})" if has_interval(result) else "(too few groups: no interval)"
-    )
+    points, low, high = (100 * result[name] for name in ("difference", "low", "high"))
+    interval = f"95% CI {low:+.0f} to {high:+.0f}" if has_interval(result) else "too few groups: no interval"
+    text += f"{points:+.0f} points ({interval})"
     is_better = result["distinguishable"] and result["only_a"] > result["only_b"]
     return f"{text}." if is_better else f"{text}. That does not show that it is better: use {base.folder.name}."

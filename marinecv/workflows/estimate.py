@@ -24,7 +24,7 @@ from marinecv.schema import check_integer
 from marinecv.workflows.outputs import read_answers
 from marinecv.workflows.predict import TABLE as PREDICTIONS
 from marinecv.workflows.predict import predict
-from marinecv.workflows.review import begun_review
+from marinecv.workflows.review import begun_review, review_place
 from marinecv.workflows.sources import find_images, open_classifier
 
 ESTIMATES, TABLE = Path("estimates"), "estimate.csv"  # where nothing else is named
@@ -103,7 +103,7 @@ def estimate(
     check_integer(check, "check", 1)
     if width is not None and not 0 < width < 1:
         raise ValueError(f"Expected width= between 0 and 1. Received: {width}.")
-    place = Path(folder or ESTIMATES / f"{run.folder.resolve().name}-{Path(images).resolve().name}")
+    place = Path(folder or review_place(run, images, ESTIMATES))
     opened = begun_review(run, images, place)
     if not (opened or (place / PREDICTIONS).is_file()):
         predict(run, images, output=place / PREDICTIONS, demonstration=demonstration, log=log)

@@ -75,14 +75,25 @@ def label_errors(
     if isinstance(data, Run) or (isinstance(data, str | os.PathLike) and is_begun(Path(data))):
         run = open_classifier(data)
         check_images(run, "search for label errors", run.catalog, log)
-        if backbone is None and (predictions := fold_table(run)) is not None:
-            table, sentence = label_errors_of_folds(run, predictions, log)
-            log(sentence)
-            return table
-        catalog = put_back(run.catalog)
-    else:
-        choice = DataConfig(name="")
-        catalog = source_of(data, choice, log).read(choice, log)
+        return label_errors_of_run(run, backbone, limit, seed, log)
+    choice = DataConfig(name="")
+    return _by_network(source_of(data, choice, log).read(choice, log), backbone, limit, seed, log)
+
+
+def label_errors_of_run(
+    run: Run, backbone: str | os.PathLike | None = None, limit: int | None = None, seed: int = 0, log: Log = silent
+) -> pd.DataFrame:
+    """Return the table of `label_errors` of a run whose images were checked: by its folds, or by a network."""
+    if backbone is None and (predictions := fold_table(run)) is not None:
+        table, sentence = label_errors_of_folds(run, predictions, log)
+        log(sentence)
+        return table
+    return _by_network(put_back(run.catalog), backbone, limit, seed, log)
+
+
+def _by_network(
+    catalog: pd.DataFrame, backbone: str | os.PathLike | None, limit: int | None, seed: int, log: Log
+) -> pd.DataFrame:
     if limit is not None:
         catalog = limit_images(catalog, limit, seed, log)
     network = network_for_embeddings(backbone)

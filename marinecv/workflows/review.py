@@ -22,7 +22,7 @@ from marinecv.evaluation.calibration import calibrated
 from marinecv.evaluation.events import event_numbers
 from marinecv.evaluation.latent import nearest_images
 from marinecv.evaluation.predict import predict_table
-from marinecv.evaluation.predictions import read_predictions
+from marinecv.evaluation.predictions import probabilities_of_table, read_predictions
 from marinecv.features.embeddings import embed
 from marinecv.files.lock import lock_folder
 from marinecv.review.folder import ABOUT, ITEM_COLUMNS, NEIGHBOR_COLUMNS, REVIEW, ReviewFolder
@@ -30,7 +30,7 @@ from marinecv.review.order import informative, review_order, uncertain
 from marinecv.review.server import serve
 from marinecv.runs import Run
 from marinecv.workflows.crops import crops_of_files
-from marinecv.workflows.label_errors import label_errors
+from marinecv.workflows.label_errors import label_errors_of_run
 from marinecv.workflows.leakage import related
 from marinecv.workflows.run_images import check_images, readable_images
 from marinecv.workflows.sources import find_images, open_classifier
@@ -78,9 +78,9 @@ def review(
         ValueError: there are no such images, or those of the run have changed; or another process has the review open.
     """
     log, run = log or silent, open_classifier(run)
-    opened = begun_review(run, images, folder)
+    place = review_place(run, images) if folder is None else Path(folder)
+    opened = begun_review(run, images, place)
     if opened is None:
-        place = review_place(run, images, folder)
         place.mkdir(parents=True, exist_ok=True)
         with lock_folder(place):
             if images is None:
@@ -99,18 +99,15 @@ def review(
     return opened
 
 
-def review_place(run: Run, images: str | os.PathLike | None, folder: str | os.PathLike | None) -> Path:
-    """Return the folder of a review."""
-    if folder is not None:
-        return Path(folder)
-    return (
-        run.path("review") if images is None else REVIEWS / f"{run.folder.resolve().name}-{Path(images).resolve().name}"
-    )
+def review_place(run: Run, images: str | os.PathLike | None, parent: Path = REVIEWS) -> Path:
+    """Return the folder of a review where none is named: in the run for its own images, else below a parent."""
+    if images is None:
+        return run.path("review")
+    return parent / f"{run.folder.resolve().name}-{Path(images).resolve().name}"
 
 
-def begun_review(run: Run, images: str | os.PathLike | None, folder: str | os.PathLike | None) -> ReviewFolder | None:
+def begun_review(run: Run, images: str | os.PathLike | None, place: Path) -> ReviewFolder | None:
     """Return the review that is there already; ValueError where it is of another run or other images."""
-    place = review_place(run, images, folder)
     if not (place / ABOUT).is_file():
         return None
     opened = ReviewFolder(place)
@@ -128,9 +125,9 @@ def own_items(run: Run, seed: int, log: Log) -> tuple[pd.DataFrame, pd.DataFrame
     pixels, catalog = readable_images(catalog, run.spec, log)
     rows, embeddings = usable(catalog), embed(run.load_model(), catalog, run.spec, pixels)
     predictions = read_predictions(run.path("predictions.csv"), run.class_names).set_index("image_id")
-    probabilities = probabilities_of(run, predictions.loc[rows["image_id"]])
+    probabilities = probabilities_of(run, predictions.loc[rows["image_id"]].reset_index())
     try:
-        likely = label_errors(run, log=log)["image_id"]
+        likely = label_errors_of_run(run, log=log)["image_id"]
     except ValueError as error:
         log(f"Label errors are not searched: {error}")
         likely = pd.Series(dtype=str)
@@ -147,8 +144,9 @@ def folder_items(
     run: Run, how: SimpleNamespace, event_gap: str, seed: int, log: Log
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the images of a folder, or its crops, in the order to look at them, and their nearest train images."""
-    root, train = Path(how.paths), usable(run.catalog).query("split == 'train'")
-    files = [path for path in find_images(root) if str(path.absolute()) not in {*photos_of(run.catalog)["path"]}]
+    root, of_run = Path(how.paths), run.catalog
+    known_files = {*photos_of(of_run)["path"]}
+    files = [path for path in find_images(root) if str(path.absolute()) not in known_files]
     if not files:
         raise ValueError(f"{run.folder} was trained on all images of {root}. Leave the folder out to look at those.")
     catalog = crops_of_files(run, files, how, log)
@@ -162,12 +160,13 @@ def folder_items(
     embeddings = embed(model, catalog, run.spec, pixels)
     predictions = predict_table(model, catalog, run.spec, run.class_names, pixels=pixels)
     probabilities = probabilities_of(run, predictions)
-    train_pixels, train = readable_images(train, run.spec, log)
+    train_pixels, train = readable_images(usable(of_run).query("split == 'train'"), run.spec, log)
     known = embed(model, train, run.spec, train_pixels)
     scores, groups = {INFORMATIVE: informative(probabilities, embeddings, known)}, groups_of(rows)
     order = review_order(groups.to_numpy(str), scores, similarity(probabilities, embeddings), seed=seed)
     items = items_of(run, rows, order, groups, probabilities)
-    both = pd.concat([usable(train).assign(image_id=OF_TRAIN + usable(train)["image_id"]), rows], ignore_index=True)
+    train = usable(train)
+    both = pd.concat([train.assign(image_id=OF_TRAIN + train["image_id"]), rows], ignore_index=True)
     neighbors = nearest_train_images(both, np.concatenate([known, embeddings]))
     return items, neighbors[neighbors["image_id"].isin(items["image_id"])]
 
@@ -179,7 +178,7 @@ def photos_to_rows(rows: pd.DataFrame, groups: pd.Series) -> pd.Series:
 
 def probabilities_of(run: Run, predictions: pd.DataFrame) -> np.ndarray:
     """Return the probabilities of a predictions table, calibrated where the run is: (n, classes)."""
-    probabilities = predictions[[f"p_{name}" for name in run.class_names]].to_numpy()
+    probabilities = probabilities_of_table(predictions)
     has_calibration = not run.is_external and run.path("calibration.json").is_file()
     return calibrated(probabilities, run.calibration.temperature) if has_calibration else probabilities
 

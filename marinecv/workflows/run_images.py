@@ -13,7 +13,7 @@ from marinecv.data.catalog import read_catalog_and_boxes, read_images_and_boxes
 from marinecv.data.find_data import find_data
 from marinecv.data.groups import first_level
 from marinecv.data.manifests import Manifest
-from marinecv.data.photos import is_of_crops, photos_of
+from marinecv.data.photos import crop_paths, is_of_crops, photos_of
 from marinecv.data.splits.split_catalog import is_grouped, split_catalog
 from marinecv.data.stamps import compare_images, stamp_images
 from marinecv.data.user_tables import is_usable, usable
@@ -22,6 +22,7 @@ from marinecv.files.csv_tables import read_table, write_table
 from marinecv.inputs.pixel_cache import load_pixels
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.streamed_pixels import Stream
+from marinecv.review.folder import ANSWERS
 from marinecv.runs import ACCEPTED, CORRECTIONS, IMAGES, RESUMED, Run
 from marinecv.search.folder import Search
 from marinecv.training.recipe import DataConfig
@@ -67,7 +68,7 @@ def moved_images(run: Run, data: Data, log: Log) -> tuple[pd.DataFrame, pd.DataF
         raise ValueError(f"None of the images of {run.folder} lies in {place}. Expected those that it was trained on.")
     path = catalog[photo].map(paths)
     if is_of_crops(catalog):
-        path += ("#" + catalog["box"]).where(catalog["box"] != "", "")
+        path = crop_paths(path, catalog["box"])
     return catalog.assign(path=path), boxes
 
 
@@ -121,7 +122,7 @@ def changes_of_data(run: Run, log: Log) -> tuple[list[str], list[str]]:
     before = usable(known).set_index("image_id")
     shared = before.index.intersection(now.index)
     if run.path(CORRECTIONS).is_file():
-        shared = shared.difference(read_table(run.path("corrections.csv"))["image_id"])
+        shared = shared.difference(read_table(run.path(ANSWERS))["image_id"])
     labels = [table["class_name"] + table.get("box", "") for table in (before.loc[shared], now.loc[shared])]
     new = [] if choice.limit else sorted(set(catalog["image_id"]) - set(photos_of(known)["image_id"]))
     return list(shared[labels[0] != labels[1]]), new

@@ -16,7 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(parser, "run")
     flag("images", nargs="?", type=Path, metavar="FOLDER", help="images to predict first (default: those of the run)")
     flag("--hide-predictions", action="store_true", help="blind: do not show what the run predicts")
-    options.add(parser, "--boxes", "--min-confidence")
+    options.add(parser, "--boxes")
+    options.add(parser, "--min-confidence", default=0.2)
     flag("--event-gap", default="30m", metavar="GAP", help="longest pause within an event of a camera (default: 30m)")
     options.add_output(parser, "the list and the answers", "RUN/review or reviews/...")
     options.add(parser, "--seed")
@@ -25,13 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    mcv = options.library()
-    from marinecv.data.crops import MIN_CONFIDENCE
-
     taken = vars(args)["import"]
-    how = {name: getattr(args, name) for name in ("boxes", "event_gap", "hide_predictions", "seed")}
-    how |= {"min_confidence": args.min_confidence or MIN_CONFIDENCE, "page": not (args.export or taken)}
-    review = mcv.review(args.run, args.images, folder=args.output_dir, log=options.print_line, **how)
+    how = {name: getattr(args, name) for name in ("boxes", "min_confidence", "event_gap", "hide_predictions", "seed")}
+    how |= {"page": not (args.export or taken), "folder": args.output_dir, "log": options.print_line}
+    review = options.library().review(args.run, args.images, **how)
     if taken:
         print(f"{review.take(taken)} answers taken from {taken}")
     if args.export:
