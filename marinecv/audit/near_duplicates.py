@@ -22,6 +22,7 @@ from marinecv.audit.thumbnails import (
     color_histograms,
     gray_pictures,
     in_chunks,
+    in_threads,
     resize_by_area,
 )
 from marinecv.data.groups import COPY, NEAR_COPY, PAIR_COLUMNS
@@ -74,7 +75,7 @@ def find_near_duplicates(
         found the pair. An image of one gray has no pair.
     """
     images = thumbs if len(thumbs) else np.zeros((1, *thumbs.shape[1:]), np.uint8)
-    chunks = [_describe(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)]
+    chunks = in_threads(lambda start: _describe(images[start : start + CHUNK]), range(0, len(images), CHUNK))
     described = (np.concatenate(parts)[: len(thumbs)] for parts in zip(*chunks, strict=True))
     textured, rims, details, hashes, mirrored, colors, even_colors = described
     ratios = np.ones(len(thumbs)) if ratios is None else ratios

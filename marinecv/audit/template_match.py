@@ -1,12 +1,12 @@
 """How similar two pictures are of which one may be a crop, a shift, a mirror image or a rotation of the other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.fft import irfft, irfft2, rfft, rfft2
 from scipy.ndimage import gaussian_filter1d, map_coordinates
 
-from marinecv.audit.thumbnails import in_chunks, resize_by_area
+from marinecv.audit.thumbnails import in_chunks, in_threads, resize_by_area
 
 TEMPLATE_FRACTION = 0.75  # of each side: the middle of one picture is searched for in the other
 SCALES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)  # of that middle: a crop shows it enlarged
@@ -40,14 +40,10 @@ def template_similarity(details: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     matter. It is computed at 32 pixels, and again at 64 for pairs above 0.5.
     """
 
-    def compare(pictures: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-        both = _both_ways(*pictures[pairs.T].astype(np.float32))
-        return np.maximum(both, _both_ways(pictures[pairs[:, 0]].astype(np.float32), pictures[pairs[:, 1], :, ::-1]))
-
     coarse = in_chunks(lambda pictures: resize_by_area(pictures.astype(np.float32), COARSE_PX), details)
-    similarity = _of_chunks(lambda chunk: compare(coarse, chunk), pairs)
+    similarity = _of_chunks(lambda chunk: _best_correlation(coarse, chunk, scales=SCALES[::2]), pairs)
     close = np.flatnonzero(similarity > MIN_COARSE_SIMILARITY)
-    similarity[close] = _of_chunks(lambda chunk: compare(details, chunk), pairs[close])
+    similarity[close] = _of_chunks(lambda chunk: _best_correlation(details, chunk), pairs[close])
     return similarity
 
 
@@ -68,7 +64,8 @@ def rotated_similarity(details: np.ndarray, ratios: np.ndarray, pairs: np.ndarra
             for k, (i, j) in zip(close, pairs[close], strict=True)
         ]
         if turned:
-            similarity[close] = _both_ways(details[pairs[close, 0]].astype(np.float32), np.array(turned))
+            pictures, places = np.concatenate([details[pairs[close, 0]], turned]), np.arange(2 * len(close))
+            similarity[close] = _best_correlation(pictures, places.reshape(2, -1).T, mirrored=False)
         return similarity
 
     return _of_chunks(compare, pairs)
@@ -141,36 +138,36 @@ def _blurred(pictures: np.ndarray, sigma: float) -> np.ndarray:
 
 def _of_chunks(function: Callable[[np.ndarray], np.ndarray], pairs: np.ndarray) -> np.ndarray:
     """Apply a function to 256 pairs at a time."""
-    chunks = np.split(pairs, range(PAIRS_A_CHUNK, len(pairs), PAIRS_A_CHUNK))
-    return np.concatenate([np.empty(0, np.float32), *map(function, chunks if len(pairs) else [])])
+    chunks = np.split(pairs, range(PAIRS_A_CHUNK, len(pairs), PAIRS_A_CHUNK)) if len(pairs) else []
+    return np.concatenate([np.empty(0, np.float32), *in_threads(function, chunks)])
 
 
-def _both_ways(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return np.maximum(_best_correlation(first, second), _best_correlation(second, first))
+def _best_correlation(pictures: np.ndarray, pairs: np.ndarray, mirrored: bool = True, scales: Sequence[float] = SCALES) -> np.ndarray:
+    """Return the best correlation of the middle of either picture of a pair with a place of the other, `(n,)`.
 
-
-def _best_correlation(scenes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the best correlation of the middle of each picture with a place of its scene, over `SCALES`: `(n,)`."""
-    side = scenes.shape[1]
+    It is the best over the scales, and over the middle and its mirror image if `mirrored`.
+    """
+    used, positions = np.unique(pairs, return_inverse=True)
+    pictures, pairs = pictures[used].astype(np.float32), positions.reshape(-1, 2)
+    side = pictures.shape[1]
     size = round(side * TEMPLATE_FRACTION)
     start = (side - size) // 2
-    middle = others[:, start : start + size, start : start + size]
-    spectrum = rfft2(scenes)
-    padded = (np.pad(values.astype(np.float64), ((0, 0), (1, 0), (1, 0))) for values in (scenes, scenes**2))
+    middles, spectra = pictures[:, start : start + size, start : start + size], rfft2(pictures)
+    padded = (np.pad(values.astype(np.float64), ((0, 0), (1, 0), (1, 0))) for values in (pictures, pictures**2))
     sums, squares = (values.cumsum(1).cumsum(2) for values in padded)
-    best = np.full(len(scenes), -1.0)
-    for scale in SCALES:
-        template = resize_by_area(middle, round(size * scale))
-        k = template.shape[1]
-        template = template - template.mean(axis=(1, 2), keepdims=True)
-        norm = np.sqrt((template**2).sum(axis=(1, 2)))
-        # Only places where the part lies wholly in the scene are taken, so the wrap-around of the FFT never counts.
-        products = irfft2(spectrum * np.conj(rfft2(template, (side, side))), (side, side))
-        products = products[:, : side - k + 1, : side - k + 1]
-        mean = _boxes(sums, k) / k**2
-        spread = np.sqrt(np.maximum(_boxes(squares, k) - k**2 * mean**2, k**2 * MIN_DEVIATION**2))
-        agreement = products / (spread * np.maximum(norm, k * MIN_DEVIATION)[:, None, None])
-        best = np.maximum(best, agreement.max(axis=(1, 2)))
+    best = np.full(len(pairs), -1.0, np.float32)
+    for k in (round(size * scale) for scale in scales):
+        middle = resize_by_area(middles, k)
+        middle -= middle.mean(axis=(1, 2), keepdims=True)
+        middle /= np.maximum(np.linalg.norm(middle, axis=(1, 2), keepdims=True), k * MIN_DEVIATION)
+        variance = _boxes(squares, k) - _boxes(sums, k) ** 2 / k**2
+        spread = np.sqrt(np.maximum(variance, (k * MIN_DEVIATION) ** 2)).astype(np.float32)
+        for turned in (middle, middle[:, :, ::-1])[: 1 + mirrored]:
+            searched = rfft2(turned, (side, side)).conj()
+            for scenes, others in (pairs.T, pairs.T[::-1]):
+                # Only places where the part lies wholly in the scene are taken: the wrap-around never counts.
+                products = irfft2(spectra[scenes] * searched[others], (side, side))[:, : side - k + 1, : side - k + 1]
+                best = np.maximum(best, (products / spread[scenes]).max(axis=(1, 2)))
     return best
 
 

@@ -1,6 +1,8 @@
 """The 128x128 thumbnails that an audit compares, decoded as in training, and their gray and color values."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +15,7 @@ from marinecv.inputs.to_rgb import find_white
 
 SMALL = ImageSpec(height=128, width=128, fit="stretch", antialias=True)
 CHUNK = 256
+MAX_THREADS = 4  # each holds some tens of megabytes
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 
 
@@ -32,6 +35,12 @@ def in_chunks(function: Callable[[np.ndarray], np.ndarray], thumbs: np.ndarray) 
     if not len(thumbs):
         return function(np.zeros((1, *thumbs.shape[1:]), thumbs.dtype))[:0]
     return np.concatenate([function(thumbs[start : start + CHUNK]) for start in range(0, len(thumbs), CHUNK)])
+
+
+def in_threads(function: Callable, items: Iterable) -> list:
+    """Apply a function to each item in a few threads: numpy and scipy compute outside of Python's lock."""
+    with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as threads:
+        return list(threads.map(function, items))
 
 
 def gray_pictures(thumbs: np.ndarray, side: int) -> np.ndarray:

@@ -145,11 +145,18 @@ def open_shared_cache(
     Arguments are those of `open_cache`, with a pair of rows and pixels for each set. Views must not depend on the row.
     """
     rows = pd.concat([rows for rows, _ in parts])
-    order = rows["image_id"].to_numpy().argsort()
-    gathered = _Gathered([pixels for _, pixels in parts], order)
-    whole = open_cache(extractor, rows.iloc[order], gathered, *settings, **more)
+    whole = open_part(extractor, rows, [pixels for _, pixels in parts], np.arange(len(rows)), *settings, **more)
     ends = np.cumsum([len(part) for part, _ in parts])
-    return [replace(whole, places=places) for places in np.split(order.argsort(), ends[:-1])]
+    return [replace(whole, places=places) for places in np.split(whole.places, ends[:-1])]
+
+
+def open_part(
+    extractor: keras.Model, rows: pd.DataFrame, pixels: Sequence[np.ndarray], chosen: np.ndarray, *settings, **more
+) -> FeatureCache:
+    """Return the features of the images at some positions of `rows`, whose pixels are in several arrays, in turn."""
+    order = rows["image_id"].to_numpy()[chosen].argsort()
+    whole = open_cache(extractor, rows.iloc[chosen[order]], _Gathered(pixels, chosen[order]), *settings, **more)
+    return replace(whole, places=order.argsort())
 
 
 class _Gathered:

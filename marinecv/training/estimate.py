@@ -116,12 +116,13 @@ def _time_batch(model_part, image, batch_size: int, num_classes: int) -> tuple[f
     batch_size = min(batch_size, images_a_batch((batch_size, *image.shape)))
     images = np.zeros((batch_size, *image.shape), np.float32)
     shapes = [tensor.shape[1:] for tensor in trainable.inputs[len(extractor.outputs) :]]
-    other_inputs = [np.zeros((batch_size, *shape), np.float32) for shape in shapes]
 
     def go_on(activations):
-        trainable(one_or_all([*keras.tree.flatten(activations), *other_inputs]))
+        activations = keras.tree.flatten(activations)
+        other_inputs = [np.zeros((len(activations[0]), *shape), np.float32) for shape in shapes]
+        trainable(one_or_all([*activations, *other_inputs]))
 
-    go_on(extractor(images))  # the first call builds what the second uses
+    go_on(extractor(images[:1]))  # the first call builds what the second uses
     start = time.perf_counter()
     activations = extractor(images)
     middle = time.perf_counter()

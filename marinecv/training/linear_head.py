@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from marinecv.console import Log
 from marinecv.data.groups import groups_of
 from marinecv.data.splits.partition import class_by_class, partition_groups
-from marinecv.features.cache import AugmentedViews, open_shared_cache
+from marinecv.features.cache import AugmentedViews, open_part
 from marinecv.inputs.spec import Augmentation, ImageSpec
 
 PENALTIES = (1e-3, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
@@ -30,15 +30,22 @@ VIEWS = (AugmentedViews(), AugmentedViews(Augmentation(flip=1.0)))
 
 
 def pooled_features(
-    extractor: keras.Model, rows: pd.DataFrame, pixels: np.ndarray, spec: ImageSpec, *, mirrored: bool, log: Log
+    extractor: keras.Model,
+    rows: pd.DataFrame,
+    pixels: np.ndarray,
+    spec: ImageSpec,
+    *,
+    mirrored: bool,
+    chosen: np.ndarray | None = None,
+    log: Log,
 ) -> np.ndarray:
     """Return what a network gives for images and, if asked, for their mirror images: float32 `(views, n, values)`.
 
     `extractor` maps pixels in [0, 255] to pooled features, which are kept in the feature cache; pixels are row i for
-    row i of the usable `rows`.
+    row i of the usable `rows`, of which `chosen` are the positions of some.
     """
-    shown = VIEWS[: 1 + mirrored]
-    caches = [open_shared_cache(extractor, [(rows, pixels)], spec, views, log=log)[0] for views in shown]
+    chosen = np.arange(len(rows)) if chosen is None else chosen
+    caches = [open_part(extractor, rows, [pixels], chosen, spec, views, log=log) for views in VIEWS[: 1 + mirrored]]
     return np.stack([cache.arrays[0][cache.places] for cache in caches])
 
 

@@ -1,7 +1,7 @@
 """Choose the recipe for your own images: a linear probe, by cross-validation in train, and how to fine-tune it."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
@@ -22,6 +22,7 @@ from marinecv.features.cache import fill_cache
 from marinecv.inputs.pipeline import label_indices
 from marinecv.inputs.pixel_cache import load_pixels, read_pixels
 from marinecv.inputs.spec import NONE, Augmentation, ImageSpec
+from marinecv.inputs.to_rgb import find_white
 from marinecv.models.backbone_table import backbones_here, is_preset
 from marinecv.progress import duration
 from marinecv.recipes.own_data import PROBE
@@ -103,6 +104,7 @@ def choose(
         log: called with a line for each network and size.
         named: settings by full name that stay as they are.
     """
+    recipe = replace(recipe, image=replace(recipe.image, white=find_white(catalog)))
     rows = _scored(catalog)
     side = rows[["width", "height"]].max(axis=1).median()
     smaller = [size for size in SIZES if size < side]
@@ -125,11 +127,11 @@ def choose(
         recipe = recipe.with_training(augmentation=without_flips(recipe))
     groups, table = _groups(catalog, recipe, log), []
 
-    def probe(model: BackboneModel, size: int) -> tuple[dict, BackboneModel, int]:
+    def probe(model: BackboneModel, size: int) -> tuple[dict, BackboneModel, int, Callable[[dict], None]]:
         probed = replace(recipe, model=model, image=replace(recipe.image, height=size, width=size))
-        found = _probe(probed, catalog, groups, class_names, plan.judged, named, log)
+        found, keep_features = _probe(probed, catalog, groups, class_names, plan.judged, named, log)
         table.extend(found)
-        return min(found, key=itemgetter("log_loss")), model, size
+        return min(found, key=itemgetter("log_loss")), model, size, keep_features
 
     def loss(probed: tuple) -> float:
         return probed[0]["log_loss"]
@@ -141,7 +143,8 @@ def choose(
         if loss(larger) >= loss(best):
             break
         best = larger
-    row, model, size = best
+    row, model, size, keep_features = best
+    keep_features(row)
     row["chosen"], epochs = True, epochs.get(size, 0)
     if is_preset(model.backbone) and epochs:
         log("no fine-tuning: a preset of KerasHub is frozen; it needs a network of keras.applications or a Keras file")
@@ -234,8 +237,12 @@ def _probe(
     judged: int,
     named: Collection[str],
     log: Log,
-) -> list[dict]:
-    """Return a row for each pooling of a network at a size, cross-validated in train; none is `chosen` yet."""
+) -> tuple[list[dict], Callable[[dict], None]]:
+    """Return a row for each pooling of a network at a size, cross-validated in train; none is `chosen` yet.
+
+    Only the features of train are computed. The function that is returned too computes those of the other images for
+    a chosen row, and puts all into the cache, where the training finds them.
+    """
     started, image, training = time.perf_counter(), recipe.image, recipe.training
     pixels, catalog = load_pixels(_scored(catalog), image, log=log)
     rows = usable(catalog)
@@ -251,14 +258,17 @@ def _probe(
     steps = [(False, "avg"), (training.has_flips, "avg"), (training.has_flips, "avg_max")]
     if "model.pooling" in named:
         steps = [(mirrored, recipe.model.pooling) for mirrored, _ in steps]
+
+    def values_of(pooling: str) -> slice:
+        return slice(widths[0] if pooling == "max" else 0, widths[0] if pooling == "avg" else None)
+
     found, features = [], None
     for mirrored, pooling in dict.fromkeys(steps):
         if features is None or len(features) < 1 + mirrored:
-            features = pooled_features(extractor, rows, pixels, image, mirrored=mirrored, log=log)
-        used = slice(widths[0] if pooling == "max" else 0, widths[0] if pooling == "avg" else None)
+            features = pooled_features(extractor, rows, pixels, image, mirrored=mirrored, chosen=train, log=log)
         options["widths"] = widths if pooling == "avg_max" else widths[:1]
         probabilities = cross_validate_head(
-            features[:, train, used], labels, len(class_names), folds, penalties, **options
+            features[..., values_of(pooling)], labels, len(class_names), folds, penalties, **options
         )
         losses = [log_losses(of_penalty, labels).mean() for of_penalty in probabilities]
         place, seconds = int(np.argmin(losses)), round(time.perf_counter() - started, 1)
@@ -270,10 +280,20 @@ def _probe(
             result = f"{accuracy:.3f} of {len(train)} train images by cross-validation, after {duration(seconds)}"
             log(f"  {network} at {image.height} px: {result}")
         started = time.perf_counter()
-    average = keras.Model(extractor.input, extractor.get_layer("average").output)
-    for view, values in zip(VIEWS, features[:, rows["image_id"].to_numpy().argsort(), : widths[0]], strict=False):
-        fill_cache(average, rows, image, view, values)
-    return found
+
+    def keep_features(row: dict) -> None:
+        part = {"mirrored": row["mirrored"], "log": log}
+        parts = train, np.setdiff1d(np.arange(len(rows)), train)
+        features = [pooled_features(extractor, rows, pixels, image, chosen=chosen, **part) for chosen in parts]
+        of_rows = np.concatenate(features, axis=1)[:, np.concatenate(parts).argsort()]
+        network = extractor
+        if name := {"avg": "average", "max": "largest"}.get(row["pooling"]):
+            network = keras.Model(extractor.input, extractor.get_layer(name).output)
+        of_rows = of_rows[:, rows["image_id"].to_numpy().argsort(), values_of(row["pooling"])]
+        for view, of_view in zip(VIEWS, of_rows, strict=False):
+            fill_cache(network, rows, image, view, of_view)
+
+    return found, keep_features
 
 
 def _scored(catalog: pd.DataFrame) -> pd.DataFrame:
