@@ -142,7 +142,9 @@ def _of_chunks(function: Callable[[np.ndarray], np.ndarray], pairs: np.ndarray) 
     return np.concatenate([np.empty(0, np.float32), *in_threads(function, chunks)])
 
 
-def _best_correlation(pictures: np.ndarray, pairs: np.ndarray, mirrored: bool = True, scales: Sequence[float] = SCALES) -> np.ndarray:
+def _best_correlation(
+    pictures: np.ndarray, pairs: np.ndarray, mirrored: bool = True, scales: Sequence[float] = SCALES
+) -> np.ndarray:
     """Return the best correlation of the middle of either picture of a pair with a place of the other, `(n,)`.
 
     It is the best over the scales, and over the middle and its mirror image if `mirrored`.
