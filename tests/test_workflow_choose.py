@@ -232,6 +232,7 @@ def test_without_weights_or_a_network_the_error_says_what_to_do(catalog, tmp_pat
     [
         ({"model.hidden": (8,)}, "head_l2=.* solves a head of one layer"),
         ({"backbone": "no_such_network"}, "no_such_network"),
+        ({"training.cache_features": 0}, "A head is solved from cached features. Leave out"),
     ],
 )
 def test_what_cannot_be_chosen_is_an_error(changes, message, catalog, tmp_path):

@@ -223,6 +223,8 @@ def with_default(
     if is_open:
         of_probe = full_names(PROBE, changes, **settings)
         if not distribute and of_probe.get("training.head_l2") != 0 and of_probe.get("model.weights") != "none":
+            if of_probe.get("training.cache_features") == 0:
+                raise ValueError("A head is solved from cached features. Leave out cache_features=0, or add head_l2=0.")
             return data, PROBE, of_probe, asked
     if len(asked.backbones) > 1:
         raise ValueError(
