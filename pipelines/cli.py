@@ -82,8 +82,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; return 0 if it succeeds, 1 if it fails, 2 for a wrong command line, 130 if interrupted."""
     argv = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # escape letters that the console cannot show
-            stream.reconfigure(errors="backslashreplace")
+        if hasattr(stream, "reconfigure"):  # escape letters that the console cannot show; show each line at once
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
     parser = _parser()
     chosen = next((word for word in argv if not word.startswith("-")), None)
     if not argv:

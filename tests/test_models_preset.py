@@ -235,7 +235,9 @@ def catalog(tmp_path_factory):
     return catalog.assign(split=np.resize(["train", "validation", "test"], len(rows)))
 
 
-@pytest.mark.parametrize("name", ["ViT", "DINOV2", "ResNet"])
+@pytest.mark.parametrize(
+    "name", ["ResNet", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ViT", "DINOV2"))]
+)
 def test_a_head_is_solved_on_a_preset_and_the_run_predicts_exports_and_trains_again(
     name, catalog, tmp_path, monkeypatch, no_pages
 ):

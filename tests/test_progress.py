@@ -192,3 +192,9 @@ def test_the_device_of_jax(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     monkeypatch.setattr(jax, "devices", lambda: [SimpleNamespace(platform="gpu", device_kind="NVIDIA H200")])
     assert device_sentence() == f"JAX {jax.__version__} on NVIDIA H200"
+
+
+def test_a_pipe_gets_each_line_of_a_command_at_once():
+    words = "import sys, pipelines.cli as cli; cli.main([]); print(sys.stdout.line_buffering)"
+    done = subprocess.run([sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("True\n")
