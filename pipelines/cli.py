@@ -66,7 +66,10 @@ class Parser(argparse.ArgumentParser):
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             option = next((word.partition("=")[0] for word in unknown if word.startswith("-")), "")
-            self.error(f"unrecognized arguments: {' '.join(unknown)}.{did_you_mean(option, self.flags())}")
+            hint = did_you_mean(option, self.flags())
+            if option in ("--data", "--data-dir"):
+                hint = " Name the images without it, as `--help` shows."
+            self.error(f"unrecognized arguments: {' '.join(unknown)}.{hint}")
         return parsed
 
     def flags(self) -> Iterator[str]:

@@ -202,6 +202,7 @@ def test_every_command_that_takes_a_run_takes_the_last(words, tmp_path, monkeypa
         ("pretrain --epoch 3", 'unrecognized arguments: --epoch 3. Did you mean "--epochs"?'),
         ("evaluate --epochs a_run", "unrecognized arguments: --epochs.\n"),
         ("data fetch aquarium --form x.zip", 'Did you mean "--from"?'),
+        ("train --data-dir photos", "Name the images without it"),
         ("pretrain --split-by luck", "published"),
         ("pretrain --set lr", "NAME=VALUE"),
         ("predict a_run", "PATH"),
