@@ -135,18 +135,20 @@ def confusion_figure(
     counts = confusion.to_numpy()
     size, sums, is_whole = len(counts), counts.sum(axis=1, keepdims=True), (counts == np.round(counts)).all()
     fractions = counts / np.where(sums == 0, 1, sums)
-    side = max(5.0, 0.3 * size + 2)
+    cell = min(0.3, max(0.12, 12 / size))  # inches
+    side, letters = max(5.0, cell * size + 2), {"fontsize": min(9, 54 * cell)}
     figure, axis = new_figure(side + 0.4, side, demonstration)
     axis.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     for i, j in zip(*counts.nonzero(), strict=True):
         text = f"{counts[i, j]:{'.0f' if is_whole else '.3g'}}"
         text = f"{fractions[i, j]:.2f}".lstrip("0") if normalize else text
         color = "white" if fractions[i, j] > 0.6 else INK
-        axis.text(j, i, local_number(text), ha="center", va="center", color=color, fontsize=10 if size <= 12 else 7)
+        style = {"ha": "center", "va": "center", "color": color, "in_layout": False}
+        axis.text(j, i, local_number(text), fontsize=10 if size <= 12 else min(7, 40 * cell), **style)
     slant = dict(rotation=45, ha="right", rotation_mode="anchor") if size <= 12 else dict(rotation=90, ha="center")
     names = [short_name(str(name)) for name in confusion.index]
-    axis.set_xticks(range(size), names, **slant)
-    axis.set_yticks(range(size), names)
+    axis.set_xticks(range(size), names, **slant, **letters)
+    axis.set_yticks(range(size), names, **letters)
     axis.set(xlabel=tr("predicted class"), ylabel=tr("true class"))
     axis.tick_params(length=0)
     for lines in (axis.hlines, axis.vlines):
