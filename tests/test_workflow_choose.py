@@ -201,6 +201,18 @@ def test_too_many_images_are_a_sample_that_the_recipe_names(catalog, network, tm
     assert 5 < limit <= 10 and run.catalog["split"].value_counts().max() == limit
 
 
+def test_of_very_many_images_without_a_split_a_sample_is_read_and_its_run_can_be_made_again(
+    catalog, network, tmp_path, monkeypatch, no_pages
+):
+    monkeypatch.setattr(prepare, "IMAGES_A_MINUTE", 60)
+    lines, unsplit = [], catalog.assign(split="")
+    run = mcv.train(unsplit, backbone=network, minutes=1, folder=tmp_path / "run", size=32, log=lines.append)
+    assert f"{len(catalog)} images: a random sample of 60 is used; more minutes= use more" in lines
+    assert len(run.catalog) == 60 and run.catalog["class_name"].value_counts().tolist() == [20] * 3
+    again = mcv.train(unsplit, recipe=run.folder, folder=tmp_path / "again", log=None)
+    pd.testing.assert_frame_equal(predictions(again), predictions(run))
+
+
 def test_the_standard_error_counts_groups():
     values = np.array([1.0, 1.0, 3.0, 3.0])
     assert mean_and_error(values, pd.Series([*"abcd"])) == pytest.approx((2, np.sqrt(4 / 3) / 2))

@@ -45,6 +45,7 @@ DEMONSTRATION_EPOCHS = 30  # enough for drawn pictures
 CALIBRATION_FRACTION = 1 / 3  # of validation, on other images than a report's
 MIN_VALIDATION_FOR_CALIBRATION = 60  # validation images: a third of them is the minimum for prediction sets
 REPORT_PREFIX = re.compile("^(Aquarium|Animals|Birds|BirdCNN|Butterflies)[,:]? ")  # of a title, removed on other data
+IMAGES_A_MINUTE = 3000  # that are read and searched for related ones, where the recipe is chosen in some minutes
 MIN_FILLED_FRACTION = 0.25  # fraction of the input that an image fills
 RECIPE_DATA_SETTINGS = ("attributes", "min_certainty", "pseudo_labels", "label_fraction", "synthetic")
 """Data settings that each recipe has for itself; all recipes of a plan read and split the images alike."""
@@ -92,7 +93,8 @@ def plan_runs(
     else:
         data, recipes = with_logged_weights(data, recipes, changes, log)
     log(device_sentence())
-    manifest, catalog, choice = read_data(data, recipes, changes, log)
+    most = int(IMAGES_A_MINUTE * candidates.minutes) if candidates else None
+    manifest, catalog, choice = read_data(data, recipes, changes, log, most)
     seed = with_changes(recipes[0], changes).training.seed
     parts = {"": (choice, catalog, {})}
     if folds:
@@ -205,9 +207,12 @@ def weights_host_answers() -> bool:
 
 
 def read_data(
-    data: Data, recipes: Sequence[Recipe], changes: Changes, log: Log
+    data: Data, recipes: Sequence[Recipe], changes: Changes, log: Log, most: int | None = None
 ) -> tuple[Manifest, pd.DataFrame, DataConfig]:
-    """Return manifest, catalog with splits, and the data part of recipes for both; ValueError if not trainable."""
+    """Return manifest, catalog with splits, and the data part of recipes for both; ValueError if not trainable.
+
+    Of more images than `most` that have no split yet a random sample is used, whose saved split the data part names.
+    """
     first = recipes[0]
     choice = data_choice(first, changes)
     source = source_of(data, choice, log)
@@ -227,11 +232,17 @@ def read_data(
         choice = replace(choice, boxes=str(Path(choice.boxes).absolute()))
     catalog = cropped(catalog, manifest, choice, log, boxes)
     choice = replace(choice, split_by=choice.split_by or default_split_by(catalog))
+    count, is_ours = len(usable(catalog)), choice.split_by in RANDOM_SPLITS
+    is_sample = most and is_ours and not choice.limit and count > most
+    if is_sample:
+        log(f"{count:,} images: a random sample of {most:,} is used; more minutes= use more")
+        catalog = limit_catalog(catalog.assign(split=""), most, seed)
     pairs = find_pairs(catalog, choice.frame_order, log=log) if is_grouped(choice.split_by) else None
     catalog = split_catalog(catalog, choice.split_by, seed, choice.fractions, pairs, log=log)
-    if choice.split_by in RANDOM_SPLITS:
+    if is_ours:
         name = save_split(catalog, f"{manifest.name}-{choice.split_by}")
         log(f'split {name} (split_by="{name}" takes it again)')
+        choice = replace(choice, split_by=name) if is_sample else choice
     if choice.limit:
         catalog = limit_images(catalog, choice.limit, seed, log)
     check_trainable(catalog)
