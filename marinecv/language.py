@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import string
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from marinecv.schema import check_choice
 
 _LANGUAGE = ContextVar("language", default="en")
 PSEUDO = "pseudo"  # of tests: what was translated stands in brackets, so that what was forgotten shows
+RECORDED_PARTS = re.compile(r"(: |; | \(| '|, (?=\d))")
+_NUMBER = re.compile(r"\d[\d,.]*(?<=\d)")
+_FIELD = re.compile(r"(\{(?:[^{}]|\{[^{}]*\})*\})")
 
 
 @contextmanager
@@ -43,7 +47,7 @@ def tr(text: str, /, **values) -> str:
     """
     name = _LANGUAGE.get()
     if name == PSEUDO:
-        text = f"⟦{text}⟧"
+        text = "⟦" + _FIELD.sub(r"⟧\1⟦", text) + "⟧"  # what fills a field is translated by itself
     elif name != "en":
         text = _catalog(name).get(text, text)
     return _FORMATTER.vformat(text, (), values) if values else text
@@ -54,6 +58,26 @@ def local_number(text: str) -> str:
     if _LANGUAGE.get() != "es":
         return text
     return text.replace(",", "\N{NARROW NO-BREAK SPACE}").replace(".", ",").replace("%", "\N{NO-BREAK SPACE}%")
+
+
+def recorded_text(text: str) -> str:
+    """Return what a file records, such as a reason, in the language of the page; what it quotes stays as it is.
+
+    Each part between colons, semicolons, brackets and quotes is a sentence of the catalog, with `{}` for a number.
+    """
+    parts = RECORDED_PARTS.split(text)
+    parts[::2] = [part and _recorded_part(part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _recorded_part(text: str) -> str:
+    template = _NUMBER.sub("{}", text)
+    translated = tr(template)
+    if translated == template or "{" in text:
+        return text
+    for number in _NUMBER.findall(text):
+        translated = translated.replace("{}", local_number(number), 1)
+    return translated
 
 
 class _Formatter(string.Formatter):

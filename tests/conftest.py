@@ -14,11 +14,13 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from marinecv import language as languages
 from marinecv.workflows.prepare import weights_host_answers
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))  # of `five_reports`
@@ -134,6 +136,15 @@ def finished_run(shared_tank) -> Path:
     words = ["--data-dir", str(shared_tank), "--epochs", "2", "--image-size", "32", "--output-dir", str(run)]
     assert main(["pretrain", *words]) == 0
     return run
+
+
+@pytest.fixture
+def missing(monkeypatch):
+    """The sentences that `tr` is asked for and the Spanish catalog lacks."""
+    catalog, missing = languages._catalog("es"), set()
+    get = lambda text, other: catalog.get(text) or missing.add(text) or other  # noqa: E731
+    monkeypatch.setattr(languages, "_catalog", lambda name: SimpleNamespace(get=get))
+    return missing
 
 
 def killed(*_, **__):

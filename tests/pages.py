@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from contextlib import contextmanager
 from dataclasses import asdict
+from html.parser import HTMLParser
 from importlib.resources import files
 from itertools import product
 
@@ -155,3 +156,41 @@ def assert_harmless(page, tmp_path):
 def shown(page):
     """What a reader sees of a page, space as HTML has it."""
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+
+class Texts(HTMLParser):
+    """What a reader of a page sees or hears but for code, commands and the values of settings; a text a text node."""
+
+    SKIPPED = {"style", "script", "code", "pre", "defs", "metadata"}
+
+    def __init__(self, page):
+        super().__init__()
+        self.texts, self.skipped, self.in_settings = [], None, False
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        names = ("title", "aria-label", "alt", "data-filter", "data-some", "data-interval")
+        self.texts += [attributes[name] for name in names if attributes.get(name)]
+        self.in_settings = "settings" in attributes.get("class", "") if tag == "table" else self.in_settings
+        if not self.skipped and (tag in self.SKIPPED or (tag == "td" and self.in_settings)):
+            self.skipped = tag
+
+    def handle_endtag(self, tag):
+        self.skipped = None if tag == self.skipped else self.skipped
+
+    def handle_data(self, data):
+        if not self.skipped:
+            self.texts.append(data)
+
+
+def untranslated(page, data):
+    """What of the texts of a page in the pseudo language was not translated, without `data` and numbers."""
+    left = set()
+    page = re.sub("⟦[^⟦⟧]*⟧", lambda sentence: re.sub("</?code>", "", sentence[0]), page)
+    names = "|".join(re.escape(name) for name in sorted(data, key=len, reverse=True))
+    for text in Texts(re.sub("(?s)<code>.*?</code>", "", page)).texts:
+        text = re.sub("⟦[^⟦⟧]*⟧", " ", text)
+        text = re.sub(f"(?<![^\\W_])({names})(?![^\\W_])", "", text) if names else text
+        left.add(re.sub(r"\bn=|\bF1\b|\d[-e\d.−x]*|\bpx\b|\bMB\b|{\w+}", "", text).strip())
+    return {text for text in left if re.search(r"[^\W\d_]", text)}

@@ -6,7 +6,7 @@ import pytest
 from scenes import diving, pairs_of
 
 from marinecv.audit import leakage_findings as leakage
-from marinecv.audit.findings import cases_table, findings_table, with_count
+from marinecv.audit.findings import cases_table, findings_table
 from marinecv.audit.image_findings import image_findings
 from marinecv.audit.label_findings import label_findings
 from marinecv.audit.leakage_findings import AS_SPLIT, RELATED_APART, VOTE_COLUMNS, nearest_neighbor_baseline
@@ -56,7 +56,6 @@ def test_a_finding_in_one_line_has_name_count_and_fix():
     assert finding.line.startswith("classes with few train images: 1 of 2 classes. Add images")
     row = findings_table([finding])[["finding", "serious", "count", "of", "unit"]].to_numpy().tolist()
     assert row == [[finding.name, "no", 1, 2, "classes"]]
-    assert (with_count(1, "pair"), with_count(2000, "pair")) == ("1 pair", "2,000 pairs")
 
 
 def test_a_pair_of_copies_stands_under_one_finding_and_the_most_similar_first():

@@ -120,6 +120,9 @@ def test_python_and_the_command_find_the_same_and_strict_ends_with_1(roboflow_fo
     assert shown.rstrip().endswith("report.html")
     assert run(roboflow_folder, tmp_path / "again", "--limit", 3, "--strict") == 1
     assert "10 images, 3 classes; 1 cannot be used." in capsys.readouterr().out
+    assert run(roboflow_folder, tmp_path / "es", "--lang", "es") == 0
+    assert "archivos que no se pueden leer: 1 de 12 imágenes. Descargue" in capsys.readouterr().out
+    assert "<h1>Auditoría de tank</h1>" in (tmp_path / "es" / "report.html").read_text(encoding="utf-8")
     run(roboflow_folder, tmp_path / "few", "--limit", 2)
     assert "--limit 2 keeps the 2 largest of 3 classes\n" in capsys.readouterr().out
 

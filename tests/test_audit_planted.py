@@ -5,13 +5,22 @@ from collections import defaultdict
 from itertools import product
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from pages import assert_self_contained, open_in_browser
+from pages import assert_self_contained, open_in_browser, untranslated
 from PIL import Image, ImageFilter
 from scenes import CHANGES, draw_scene, save
 
-from marinecv.audit.findings import BAD_ROWS, SERIOUS
+import marinecv as mcv
+from marinecv.audit.findings import BAD_ROWS, SERIOUS, WHY_AND_TODO
+from marinecv.audit.label_findings import label_error_findings
+from marinecv.audit.run_audit import list_findings
+from marinecv.data.boxes import bad_row
+from marinecv.data.readers.folders import NO_FOLDER
+from marinecv.evaluation.label_errors import NEAREST_COLUMNS
 from marinecv.files.csv_tables import read_table
+from marinecv.language import language
+from marinecv.report.audit_page import write_audit_report
 from pipelines.cli import main
 
 CLASSES = ("crab", "eel", "ray")
@@ -195,6 +204,33 @@ def test_the_page_opens_in_a_browser_and_shows_findings_and_pairs(planted, tmp_p
     assert opened.count("<img") == opened.count('alt="') and 'alt=""' not in opened
     names = {path.stem for path in folder.glob("*.csv")}
     assert {"pairs", "crossing", "quality", "findings", "cases", "leak", "votes", "label_flips"} <= names
+
+
+def test_every_text_of_an_audit_page_can_be_translated(planted, tmp_path, monkeypatch, missing):
+    folder, _, _ = planted
+    monkeypatch.setenv("MARINECV_HOME", str(folder.parent / "home"))
+    with language("pseudo"):
+        audit = mcv.audit(folder.parent / "tank", log=None)
+    catalog, boxes = audit.catalog.assign(taken_at=""), audit.boxes  # with the kinds of findings that were not planted
+    catalog.loc[catalog["image_id"] == "train/boxless.jpg", "problem"] = NO_FOLDER
+    catalog.loc[0, "taken_at"] = "2000-01-01T00:00:00"
+    boxes.loc[0, "problem"] = bad_row("a,b", "its class is missing")
+    errors = dict.fromkeys(NEAREST_COLUMNS, catalog["image_id"][1])
+    errors |= {"image_id": catalog["image_id"][0], "given_class": "eel", "suggested_class": "ray", "probability": 0.9}
+    tables = audit.tables | {"label_errors": pd.DataFrame([errors])}
+    for name in ("pseudo", "es"):
+        with language(name):
+            found = list_findings(catalog, boxes, tables, audit.leak)
+            found += label_error_findings(tables["label_errors"], len(catalog))
+            given = (catalog, boxes, tables, found, audit.leak, audit.reviewed)
+            (tmp_path / name).mkdir()
+            page = write_audit_report(tmp_path / name, "tank", *given).read_text(encoding="utf-8")
+        if name == "pseudo":
+            assert {finding.name for finding in found} == set(WHY_AND_TODO)
+            data = {*catalog["image_id"], *boxes["source"], *boxes["class_name"], "tank", "a,b"}
+            assert not untranslated(page, data)
+    assert {text for text in missing if not text.startswith(("image file", "{} bytes"))} == set()  # of Pillow
+    assert "Fuga de datos" in page and "Divida con" in page and "0,95" in page
 
 
 def test_a_clean_set_has_no_finding_and_passes_strict(tmp_path, capsys):

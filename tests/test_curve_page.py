@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
-from pages import FRACTIONS, NAMES, TOO_WIDE, assert_harmless, assert_self_contained, make_needed, shown
+from pages import FRACTIONS, NAMES, TOO_WIDE, assert_harmless, assert_self_contained, make_needed, shown, untranslated
 from pages import make_table_of_curve as make_table
 
+from marinecv.language import language
 from marinecv.report.curve_figures import law_figure, learning_curves, percent
 from marinecv.report.curve_page import write_curve_report
 
@@ -42,6 +43,20 @@ def test_the_page_shows_every_name_and_runs_none(tmp_path):
     opened = assert_harmless(page, tmp_path)
     assert all(" ".join(name.split()) in shown(opened) for name in NAMES)
     assert "Demonstration on generated images" in opened
+
+
+def test_every_text_of_a_curve_page_can_be_translated(tmp_path, missing):
+    lines, classes = ("scratch", "frozen"), ("crab", "eel")
+    needed = {"scratch": make_needed(classes, refused=("crab",)), "frozen": make_needed(classes, all_said=TOO_WIDE)}
+    for name in ("pseudo", "es"):
+        with language(name):
+            page = write(tmp_path, lines, classes, needed, published=make_published(lines)).read_text(encoding="utf-8")
+            table = make_table(["scratch"], shares=[0.5])
+            lone = write_curve_report(tmp_path, "curve", {"validation": table}, {}, {}, pd.DataFrame())
+        if name == "pseudo":
+            lone = lone.read_text(encoding="utf-8")
+            assert not untranslated(page, {*lines, *classes, "curve"}) | untranslated(lone, {*lines, "curve"})
+    assert not missing - {TOO_WIDE} and "exactitud en validación" in page
 
 
 def test_the_lead_has_the_highest_accuracy_with_the_most_labels_and_with_the_fewest(tmp_path):

@@ -7,12 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_image
-from pages import assert_self_contained
+from pages import assert_self_contained, untranslated
 
 from marinecv.data.manifests import load_manifest
+from marinecv.environment import PACKAGES
 from marinecv.experiments import Experiment
+from marinecv.language import language
 from marinecv.models.safe_load import load_model
 from marinecv.recipes.butterflies import DENOISE, VAE
+from marinecv.report.run_page import write_run_report
 from marinecv.runs import Run
 from pipelines.cli import main
 
@@ -40,6 +43,16 @@ def test_it_leaves_an_encoder_a_decoder_figures_and_a_page(restored, capsys):
     assert figures == {"curves.png", "restored.png", "samples.png", "walk.png"}
     assert main(["runs", str(restored.folder.parent)]) == 0
     assert f"validation mean squared error {value:.4f} (n=3)" in capsys.readouterr().out
+
+
+def test_every_text_of_its_page_can_be_translated(restored, tmp_path, missing):
+    copy = Run(shutil.copytree(restored.folder, tmp_path / "copy"))
+    with language("pseudo"):
+        page = write_run_report(copy).read_text(encoding="utf-8")
+    assert not untranslated(page, {copy.read("recipe.json")["title"]})
+    with language("es"):
+        write_run_report(copy)
+    assert not missing - {*PACKAGES}
 
 
 def test_to_resume_and_to_report_again_change_no_figure(restored):

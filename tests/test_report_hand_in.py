@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,6 @@ from conftest import draw_image
 from pages import CLASSES, NAMES, make_run
 
 import marinecv as mcv
-from marinecv import language as languages
 from marinecv.data.writers import xlsx
 from marinecv.evaluation.metrics import classification_metrics
 from marinecv.evaluation.predictions import make_table, write_predictions
@@ -237,15 +235,6 @@ def test_nothing_is_left_untranslated(run, monkeypatch):
     classes = {"crab", "eel", run.class_names[2]}
     words = set().union(*map(words_of, drawn)) - classes
     assert words and not [word for word in words if not word.startswith("⟦")]
-
-
-@pytest.fixture
-def missing(monkeypatch):
-    """The sentences that `tr` is asked for and the Spanish catalog lacks."""
-    catalog, missing = languages._catalog("es"), set()
-    get = lambda text, other: catalog.get(text) or missing.add(text) or other  # noqa: E731
-    monkeypatch.setattr(languages, "_catalog", lambda name: SimpleNamespace(get=get))
-    return missing
 
 
 def test_spanish_has_every_sentence_that_a_run_asks_for(run, missing):

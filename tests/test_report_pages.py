@@ -5,20 +5,25 @@ import html
 import io
 import json
 import re
-from html.parser import HTMLParser
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_image
-from pages import CLASSES, EVIL, assert_self_contained, make_run, open_in_browser
+from pages import CLASSES, EVIL, assert_self_contained, make_run, open_in_browser, untranslated
 
+from marinecv.audit.leakage_findings import AS_SPLIT
+from marinecv.environment import PACKAGES
+from marinecv.evaluation.leakage import GROUPED, WITHOUT
 from marinecv.evaluation.metrics import confusion, per_class_metrics
+from marinecv.evaluation.predict import MEANINGS
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.evaluation.selective import threshold_table
 from marinecv.files.atomic import write_json
 from marinecv.language import language
 from marinecv.report.experiment_page import write_experiment_report
+from marinecv.report.explain_page import MEASURE_NAMES
 from marinecv.report.html import by_split, flatten_settings, format_number, shared_command, thumbnail, with_code
 from marinecv.report.next_step import next_step
 from marinecv.report.run_page import write_run_report
@@ -118,60 +123,63 @@ def test_the_snippet_of_a_real_page_prints_a_class_name(finished_run, tmp_path, 
     assert printed.getvalue().strip() in Run(finished_run).class_names
 
 
-class Texts(HTMLParser):
-    """The texts of a page but for settings, code, drawings and what is no text; attributes that are read aloud too."""
-
-    SKIPPED = {"style", "script", "svg", "pre", "title", "h1"}
-
-    def __init__(self, page):
-        super().__init__()
-        self.texts, self.skipped = [], None
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        self.texts += [attributes[name] for name in ("title", "aria-label", "alt") if attributes.get(name)]
-        if not self.skipped and (tag in self.SKIPPED or "settings" in attributes.get("class", "")):
-            self.skipped = tag
-
-    def handle_endtag(self, tag):
-        self.skipped = None if tag == self.skipped else self.skipped
-
-    def handle_data(self, data):
-        if not self.skipped:
-            self.texts.append(data)
-
-
-def untranslated(page, data):
-    """What of the texts of a page in the pseudo language was not translated, without `data` and numbers."""
-    left = set()
-    for text in Texts(re.sub("⟦[^⟦⟧]*⟧", lambda sentence: re.sub("</?code>", "", sentence[0]), page)).texts:
-        while (shorter := re.sub("⟦[^⟦⟧]*⟧", "", text)) != text:
-            text = shorter
-        for name in sorted(data, key=len, reverse=True):
-            text = text.replace(name, "")
-        left.add(re.sub(r"\bn=|\bF1\b|\be-\d", "", text).strip())
-    return {text for text in left if re.search(r"[^\W\d_]", text)}
-
-
 def data_of(run_folder):
     catalog = pd.read_csv(run_folder / "catalog.csv", keep_default_na=False)
     return {*catalog["image_id"], *catalog["problem"], *CLASSES} - {""}
 
 
-def test_every_text_of_a_run_page_can_be_translated(run_folder, finished_run):
-    for folder in (run_folder, finished_run):
+@pytest.fixture
+def full_run(run_folder):
+    """The run with what choosing a recipe, leakage checks, attributes, heat maps and exports add to its page."""
+    tables = {"choice": [], "attribute_scores": [], "leakage": [], "heat_in_box": []}
+    numbers = {"accuracy": 0.5, "value": 0.5, "low": 0.4, "high": 0.6, "n": 9, "groups": 9, "method": ""}
+    for step, judged_on in (("linear probe", "train"), ("linear probe", "validation"), ("fine-tuned", "validation")):
+        row = {"step": step, "network": "resnet", "image_size": "64", "pooling": "", "mirrored": "True", "head_l2": "1"}
+        tables["choice"].append(
+            row | numbers | {"log_loss": 1.5, "judged_on": judged_on, "seconds": "", "chosen": True}
+        )
+    for kind, meaning in MEANINGS.items():
+        tables["attribute_scores"].append({"attributes": kind, "meaning": meaning} | numbers)
+    for subset, metric in product((AS_SPLIT, WITHOUT, GROUPED), ("accuracy", "balanced_accuracy")):
+        tables["leakage"].append({"subset": subset, "split": "test", "metric": metric} | numbers)
+    for measure in MEASURE_NAMES:
+        row = {"split": "test", "layer": "conv", "neutral": "#555555", "class_name": "all", "measure": measure}
+        tables["heat_in_box"].append(row | numbers)
+    for name, rows in tables.items():
+        pd.DataFrame(rows).to_csv(run_folder / f"{name}.csv", index=False)
+    recipe = read_json(run_folder / "recipe.json")
+    shortened = "32 of 64 pixels, 2 of 2000 epochs, at most 5 images a split"
+    training = recipe["training"] | {"augmentation": {"flip": 0.5}, "balanced": True}
+    write_json(run_folder / "recipe.json", recipe | {"shortened": shortened, "training": training})
+    return run_folder
+
+
+def test_every_text_of_a_run_page_can_be_translated(full_run, finished_run, missing):
+    settings = {"tank", "Three classes in a tank", "resnet", "conv", *MEANINGS, "elsewhere"}
+    for folder in (full_run, finished_run):
         with language("pseudo"):
             page = run_page(folder)
-        assert not untranslated(page, data_of(folder) | set(Run(folder).class_names))
-        assert '<html lang="pseudo">' in page
-    assert untranslated("<p>⟦One⟧ Two</p>", ()) == {"Two"}
+        recipe = read_json(folder / "recipe.json")
+        data = data_of(folder) | {*Run(folder).class_names, recipe["title"], recipe["name"]} | settings
+        assert not untranslated(page, data)
+        assert '<html lang="pseudo">' in page and "⟦flip⟧" in page
+        with language("es"):
+            run_page(folder)
+    assert not missing - {"elsewhere", "32 of 64 pixels"} - {*PACKAGES}
+    assert untranslated('<p title="⟦a⟧ b">⟦One⟧ Two <code>c</code></p><svg><text>three</text></svg>', ()) == {
+        "b", "Two", "three"}  # fmt: skip
 
 
-def test_every_text_of_an_experiment_page_can_be_translated(study_folder):
+def test_every_text_of_an_experiment_page_can_be_translated(study_folder, missing):
+    path = study_folder / "runs" / "2" / "recipe.json"
+    recipe = read_json(path)
+    write_json(path, recipe | {"training": recipe["training"] | {"learning_rate": 5e-4}})
     with language("pseudo"):
         page = study_page(study_folder)
-    assert not untranslated(page, {"four_conv", "NA", *CLASSES})
+    assert not untranslated(page, {"four_conv", "NA", "A grid", *CLASSES}) and "⟦learning rate⟧" in page
+    with language("es"):
+        assert "entrenamiento: tasa de aprendizaje" in study_page(study_folder)
+    assert not missing
 
 
 def test_numbers_of_a_page_are_written_as_its_language_does(run_folder):

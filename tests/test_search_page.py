@@ -6,10 +6,11 @@ from math import log10
 import numpy as np
 import pandas as pd
 import pytest
-from pages import assert_self_contained
+from pages import assert_self_contained, untranslated
 
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.files.atomic import write_json
+from marinecv.language import language
 from marinecv.recipes.aquarium import BEST
 from marinecv.report.search_page import search_summary, write_search_report
 from marinecv.runs import Run
@@ -48,6 +49,20 @@ def put(search, number, values=None, **facts):
 
 def page(search):
     return write_search_report(search.folder).read_text(encoding="utf-8")
+
+
+def test_every_text_of_a_search_page_can_be_translated(search, missing):
+    for count in (0, 12):
+        keep(search, count, by_rate)
+        if count:
+            reason = "the values of trial 2, not trained again"
+            put(search, 13, status="pruned", reason=reason, epochs=0, seconds=0)
+        with language("pseudo"):
+            left = untranslated(page(search), {BEST.title, "adam", "sgd", "tpe", "optuna"})
+        assert not left
+        with language("es"):
+            html = page(search)
+    assert not missing and "terminados: 12" in html and "Los valores" not in html
 
 
 def by_rate(values):

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from marinecv.language import tr
+
 HYPOTHETICAL = "Under a random split, "
 """Begins a sentence about a split that does not exist yet."""
 CASE_COLUMNS = ["image_id", "other", "note"]
@@ -132,13 +134,16 @@ class Finding:
     @property
     def line(self) -> str:
         """The finding in one line: name, count, how to fix it."""
-        condition = ", if split at random" if self.what.startswith(HYPOTHETICAL) else ""
-        return f"{self.name}{condition}: {self.count:,} of {self.of:,} {self.unit}. {self.todo}"
+        text = "{name}: {count:,} of {total:,} {unit}. {todo}"
+        if self.what.startswith(tr(HYPOTHETICAL)):
+            text = "{name}, if split at random: {count:,} of {total:,} {unit}. {todo}"
+        values = {"name": tr(self.name), "count": self.count, "total": self.of, "unit": tr(self.unit)}
+        return tr(text, **values, todo=self.todo)
 
 
 def make_finding(name: str, count: int, total: int, unit: str, what: str, cases: pd.DataFrame) -> Finding:
     """Make a finding of those named above."""
-    why, todo = WHY_AND_TODO[name]
+    why, todo = map(tr, WHY_AND_TODO[name])
     return Finding(name, name in SERIOUS, count, total, unit, what, why, todo, cases)
 
 
@@ -148,7 +153,8 @@ def finding_of_rows(
     """Make the finding "ROWS of TOTAL images: DEFECT.", with a case for each row; an empty list if there is no row."""
     if rows.empty:
         return []
-    what = f"{len(rows):,} of {total:,} {unit}: {defect}."
+    text = "{count:,} of {total:,} {unit}: {defect}."
+    what = tr(text, count=len(rows), total=total, unit=tr(unit), defect=defect)
     return [make_finding(name, len(rows), total, unit, what, make_cases(rows["image_id"], notes))]
 
 
@@ -170,13 +176,3 @@ def make_cases(image_ids: pd.Series, notes: pd.Series | list[str] | str, others:
     """Build the table of cases of a finding from columns of one order."""
     cases = pd.DataFrame({"image_id": image_ids, "other": others, "note": notes}, columns=CASE_COLUMNS)
     return cases.astype(str).reset_index(drop=True)
-
-
-def with_count(number: int, noun: str) -> str:
-    """Write a number and what it counts: "1 pair", "2,000 pairs"."""
-    return f"{number:,} {singular_or_plural(number, noun, f'{noun}s')}"
-
-
-def singular_or_plural(number: int, singular: str, plural: str) -> str:
-    """Return the word that agrees with a number."""
-    return singular if number == 1 else plural

@@ -12,6 +12,7 @@ from marinecv.data.places import clock_problems
 from marinecv.data.readers.folders import NO_FOLDER
 from marinecv.data.splits.split_catalog import NO_SPLIT
 from marinecv.data.user_tables import as_catalog, is_usable, with_place_columns
+from marinecv.language import recorded_text, tr
 
 MAX_DARK, MIN_BRIGHT = 25.0, 235.0  # mean gray level, of 255
 MIN_CONTRAST = 8.0  # gray levels of standard deviation
@@ -70,24 +71,28 @@ def image_findings(catalog: pd.DataFrame, quality: pd.DataFrame) -> list[Finding
     bad, n = catalog[~is_usable(catalog)], len(catalog)
     is_boxless = bad["problem"].str.startswith(NO_BOX).astype(bool)
     is_outside = bad["problem"].isin((NO_FOLDER, NO_SPLIT))
+    bad = bad.assign(problem=bad["problem"].map(recorded_text))
     broken, outside, boxless = bad[~is_boxless & ~is_outside], bad[is_outside], bad[is_boxless]
     light = _flagged(quality, LIGHT_FLAGS).sort_values("contrast")
-    note = "{flags}: mean {brightness:.0f}, deviation {contrast:.0f} of 255".format_map
-    light_notes = list(map(note, light.to_dict("records")))
+    note = "{flags}: mean {brightness:.0f}, deviation {contrast:.0f} of 255"
+    light_notes = [tr(note, **row | {"flags": _flags_text(row["flags"])}) for row in light.to_dict("records")]
     blurred, median = _flagged(quality, ("blurred",)).sort_values("sharpness"), quality["sharpness"].median()
-    blur_notes = [f"sharpness {value:.2f}, median of the set {median:.2f}" for value in blurred["sharpness"]]
+    blur_notes = [
+        tr("sharpness {value:.2f}, median of the set {median:.2f}", value=value, median=median)
+        for value in blurred["sharpness"]
+    ]
     sizes, n_measured = _flagged(quality, SIZE_FLAGS), len(quality)
-    size_notes = [f"{row.flags}: {row.width}x{row.height} px" for row in sizes.itertuples()]
-    unreadable = "not readable by the decoder that training uses"
-    flat = "much darker, brighter or flatter than the rest"
+    size_notes = [f"{_flags_text(row.flags)}: {row.width}x{row.height} px" for row in sizes.itertuples()]
+    unreadable = tr("not readable by the decoder that training uses")
+    flat, odd = tr("much darker, brighter or flatter than the rest"), tr("much smaller, longer or larger than the rest")
     return [
         *finding_of_rows(findings.BROKEN, broken, n, unreadable, broken["problem"]),
-        *finding_of_rows(findings.OUTSIDE, outside, n, "in no folder of a class or split", outside["problem"]),
-        *finding_of_rows(findings.BOXLESS, boxless, n, "no usable box, so no label", boxless["problem"]),
+        *finding_of_rows(findings.OUTSIDE, outside, n, tr("in no folder of a class or split"), outside["problem"]),
+        *finding_of_rows(findings.BOXLESS, boxless, n, tr("no usable box, so no label"), boxless["problem"]),
         *finding_of_rows(findings.LIGHT, light, n_measured, flat, light_notes),
-        *finding_of_rows(findings.BLUR, blurred, n_measured, "blurred as a whole", blur_notes),
+        *finding_of_rows(findings.BLUR, blurred, n_measured, tr("blurred as a whole"), blur_notes),
         *_clock_finding(catalog),
-        *finding_of_rows(findings.SIZE, sizes, n_measured, "much smaller, longer or larger than the rest", size_notes),
+        *finding_of_rows(findings.SIZE, sizes, n_measured, odd, size_notes),
     ]
 
 
@@ -95,11 +100,16 @@ def _clock_finding(catalog: pd.DataFrame) -> list[Finding]:
     """Find images that were taken while the clock of their camera was wrong, by camera."""
     catalog = with_place_columns(catalog).assign(reason=clock_problems(catalog))
     rows = catalog[catalog["reason"] != ""].sort_values(["camera", "image_id"])
-    counts = ", ".join(f"{camera or 'no camera'} {n:,}" for camera, n in rows["camera"].value_counts().items())
-    what = f"dated by a wrong clock ({shorten(counts, 200, placeholder=' ...')}); the first is "
-    what += "".join(rows["image_id"].head(1))
-    notes = [f"{row.camera} {row.taken_at}: {row.reason}".strip() for row in rows.itertuples()]
+    counts = rows["camera"].value_counts().items()
+    counts = shorten(", ".join(f"{camera or tr('no camera')} {n:,}" for camera, n in counts), 200, placeholder=" ...")
+    first = "".join(rows["image_id"].head(1))
+    what = tr("dated by a wrong clock ({counts}); the first is {first}", counts=counts, first=first)
+    notes = [f"{row.camera} {row.taken_at}: {tr(row.reason)}".strip() for row in rows.itertuples()]
     return finding_of_rows(findings.CLOCK, rows, int((catalog["taken_at"] != "").sum()), what, notes, "dated images")
+
+
+def _flags_text(flags: str) -> str:
+    return ", ".join(map(tr, flags.split(", ")))
 
 
 def _flagged(quality: pd.DataFrame, remarks: tuple[str, ...]) -> pd.DataFrame:

@@ -3,11 +3,12 @@
 import pandas as pd
 
 from marinecv.audit import findings
-from marinecv.audit.findings import Finding, finding_of_rows, make_cases, make_finding, singular_or_plural, with_count
+from marinecv.audit.findings import Finding, finding_of_rows, make_cases, make_finding
 from marinecv.audit.tables import OTHER_RULES, UNSURE_BELOW
 from marinecv.data.boxes import CORNERS, is_bad_row
 from marinecv.data.labels import ranked_classes
 from marinecv.data.user_tables import is_usable, usable
+from marinecv.language import local_number, recorded_text, tr
 
 MIN_TRAIN_IMAGES = 20  # train images of a class
 MAX_CLASS_RATIO = 10.0  # times as many images in the largest class as in the smallest
@@ -23,8 +24,8 @@ def label_findings(catalog: pd.DataFrame, boxes: pd.DataFrame, flips: pd.DataFra
     found = _class_findings(rows)
     if not boxes.empty:
         unreadable = boxes[is_bad_row(boxes["problem"])]
-        notes = unreadable["problem"] + " (" + unreadable["source"] + ")"
-        defect = "rows that cannot be parsed"
+        notes = unreadable["problem"].map(recorded_text) + " (" + unreadable["source"] + ")"
+        defect = tr("rows that cannot be parsed")
         found += finding_of_rows(findings.BAD_ROWS, unreadable, len(boxes), defect, notes, "boxes")
         found += _box_findings(boxes.drop(unreadable.index), catalog)
     if flips is None:
@@ -32,23 +33,26 @@ def label_findings(catalog: pd.DataFrame, boxes: pd.DataFrame, flips: pd.DataFra
     unsure = rows[rows["dominance"] < UNSURE_BELOW].sort_values(["dominance", "image_id"])
     if len(unsure):
         ranked = ranked_classes(boxes[boxes["image_id"].isin(unsure["image_id"])])
-        shares = ranked["class_name"] + ranked["dominance"].map(" {:.0%}".format)
+        shares = ranked["class_name"] + ranked["dominance"].map(lambda value: local_number(f" {value:.0%}"))
         notes = unsure["image_id"].map(shares.groupby(ranked["image_id"]).agg(", ".join))
-        defect = f"a dominant class with less than {UNSURE_BELOW:.0%} of its image"
+        defect = tr("a dominant class with less than {limit:.0%} of its image", limit=UNSURE_BELOW)
         found += finding_of_rows(findings.UNSURE, unsure, len(rows), defect, notes)
-    by_rule = [f"{(flips[rule] != flips['dominant']).sum():,} by {rule}" for rule in OTHER_RULES]
-    notes = [
-        f"{row['dominant']}; by " + ", by ".join(f"{r} {row[r]}" for r in OTHER_RULES if row[r] != row["dominant"])
-        for row in flips.to_dict("records")
-    ]
-    defect = f"another label under another rule: {', '.join(by_rule)}"
+    counts = {rule: (flips[rule] != flips["dominant"]).sum() for rule in OTHER_RULES}
+    by_rule = ", ".join(tr("{count:,} by {rule}", count=count, rule=tr(rule)) for rule, count in counts.items())
+    notes = []
+    for row in flips.to_dict("records"):
+        others = {rule: row[rule] for rule in OTHER_RULES if row[rule] != row["dominant"]}.items()
+        labels = ", ".join(tr("by {rule} {name}", rule=tr(rule), name=name) for rule, name in others)
+        notes.append(f"{row['dominant']}; {labels}")
+    defect = tr("another label under another rule: {counts}", counts=by_rule)
     return found + finding_of_rows(findings.FLIPS, flips, len(rows), defect, notes)
 
 
 def label_error_findings(table: pd.DataFrame, total: int) -> list[Finding]:
     """Make the finding of a table of `label_errors` about so many images; nothing where it is empty."""
-    notes = table["given_class"] + " -> " + table["suggested_class"] + table["probability"].map(" ({:.2f})".format)
-    defect = "another class is more probable than their label"
+    probabilities = table["probability"].map(lambda value: local_number(f" ({value:.2f})"))
+    notes = table["given_class"] + " -> " + table["suggested_class"] + probabilities
+    defect = tr("another class is more probable than their label")
     return finding_of_rows(findings.LABEL_ERRORS, table, total, defect, notes)
 
 
@@ -56,8 +60,11 @@ def _class_findings(rows: pd.DataFrame) -> list[Finding]:
     train, found = rows[rows["split"] == "train"] if (rows["split"] == "train").any() else rows, []
     unknown = rows[~rows["class_name"].isin(train["class_name"])]
     if names := sorted(unknown["class_name"].unique()):
-        what = f"{', '.join(names)}: {with_count(len(unknown), 'image')} to score, and none to train on."
-        cases = make_cases(unknown["image_id"], unknown["class_name"] + ", which train lacks")
+        text = "{names}: 1 image to score, and none to train on."
+        text = text if len(unknown) == 1 else "{names}: {n:,} images to score, and none to train on."
+        what = tr(text, names=", ".join(names), n=len(unknown))
+        notes = [tr("{name}, which train lacks", name=name) for name in unknown["class_name"]]
+        cases = make_cases(unknown["image_id"], notes)
         total = rows["class_name"].nunique()
         found.append(make_finding(findings.ABSENT, len(names), total, "classes", what, cases))
     counts = train["class_name"].value_counts()
@@ -65,17 +72,20 @@ def _class_findings(rows: pd.DataFrame) -> list[Finding]:
     if len(few):
         first = train.drop_duplicates("class_name").set_index("class_name").loc[few.index, "image_id"]
         shown = ", ".join(f"{name} ({count})" for name, count in few.head(10).items())
-        more = f" and {len(few) - 10} more" if len(few) > 10 else ""
-        have = singular_or_plural(len(few), "class has", "classes have")
-        what = f"{len(few):,} {have} fewer than {MIN_TRAIN_IMAGES} train images: {shown}{more}."
-        cases = make_cases(first, [f"{name}, train images: {count}" for name, count in few.items()])
+        shown += tr(" and {n} more", n=len(few) - 10) if len(few) > 10 else ""
+        text = "1 class has fewer than {least} train images: {shown}."
+        text = text if len(few) == 1 else "{n:,} classes have fewer than {least} train images: {shown}."
+        what = tr(text, n=len(few), least=MIN_TRAIN_IMAGES, shown=shown)
+        cases = make_cases(first, [tr("{name}, train images: {n}", name=name, n=n) for name, n in few.items()])
         found.append(make_finding(findings.FEW, len(few), len(counts), "classes", what, cases))
     counts = rows["class_name"].value_counts()
     if len(counts) > 1 and counts.iloc[0] >= MAX_CLASS_RATIO * counts.iloc[-1]:
         most, least = counts.iloc[0], counts.iloc[-1]
-        what = f"{counts.index[0]} has {most:,} images, {most / least:.0f} times as many as {counts.index[-1]} with "
+        text = "{largest} has {most:,} images, {times:.0f} times as many as {smallest} with {least:,}."
+        names = {"largest": counts.index[0], "smallest": counts.index[-1]}
+        what = tr(text, **names, most=most, least=least, times=most / least)
         count, cases = int((counts * MAX_CLASS_RATIO <= most).sum()), make_cases(pd.Series([], dtype=str), "")
-        found.append(make_finding(findings.UNEVEN, count, len(counts), "classes", f"{what}{least:,}.", cases))
+        found.append(make_finding(findings.UNEVEN, count, len(counts), "classes", what, cases))
     return found
 
 
@@ -100,6 +110,7 @@ def _box_findings(boxes: pd.DataFrame, catalog: pd.DataFrame) -> list[Finding]:
     rows = boxes.loc[defect.index].assign(defect=defect, order=order, area_fraction=fraction)
     rows = rows.sort_values(["order", "area_fraction"], kind="stable")
     counts = defect.value_counts().reindex(defects_of_box.columns, fill_value=0)
-    notes = [f"{row.class_name}: {row.problem or row.defect} ({row.source})" for row in rows.itertuples()]
-    defects = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    reasons = rows["problem"].mask(rows["problem"] == "", rows["defect"]).map(recorded_text)
+    notes = rows["class_name"] + ": " + reasons + " (" + rows["source"] + ")"
+    defects = ", ".join(local_number(f"{count:,} ") + tr(name) for name, count in counts.items() if count)
     return finding_of_rows(findings.BOXES, rows, len(boxes), defects, notes, "boxes")

@@ -7,12 +7,13 @@ import pandas as pd
 from sklearn.neighbors import KNeighborsClassifier
 
 from marinecv.audit import findings
-from marinecv.audit.findings import HYPOTHETICAL, Finding, make_cases, make_finding, with_count
+from marinecv.audit.findings import HYPOTHETICAL, Finding, make_cases, make_finding
 from marinecv.audit.thumbnails import tiny_pixels
 from marinecv.choices import SPLITS
 from marinecv.data.groups import COPY, NEAR_COPY, NEIGHBOR, group_catalog, related_in_train
 from marinecv.data.splits.split_catalog import kfold
 from marinecv.data.user_tables import as_catalog, usable
+from marinecv.language import tr
 
 FOLDS = 5
 MAX_PREDICTED_IMAGES = 5000  # images predicted; more would take minutes and change little
@@ -78,7 +79,7 @@ def leakage_findings(
     findings_of_split += _copy_findings(_pairs_of_copies(catalog, pairs))
     if published:
         return findings_of_split
-    texts = [HYPOTHETICAL + each.what[0].lower() + each.what[1:] for each in findings_of_split]
+    texts = [tr(HYPOTHETICAL) + each.what[0].lower() + each.what[1:] for each in findings_of_split]
     return [
         each if each.name == findings.TWO_LABELS else replace(each, serious=False, what=what)
         for each, what in zip(findings_of_split, texts, strict=True)
@@ -109,19 +110,21 @@ def _baseline_finding(votes: pd.DataFrame, leak: dict, crossing: pd.DataFrame) -
     votes = votes.assign(right=votes["true_class"] == votes["predicted_class"])
     first, second = (votes[votes["protocol"] == vote].set_index("image_id") for vote in (AS_SPLIT, RELATED_APART))
     both = first.join(second[["right", "predicted_class"]].add_suffix("_apart"), how="inner")
-    judged = " and ".join(split for split in SPLITS if split in set(both["split"]))
+    judged = tr(" and ").join(tr(split) for split in SPLITS if split in set(both["split"]))
     majority = both["true_class"].value_counts(normalize=True).iloc[0]
-    low, high = (f"{100 * leak[bound]:.0f}" for bound in ("low", "high"))
-    what = (
-        f"A nearest-neighbor baseline (16x16 thumbnails, nothing learned) classifies {both['right'].mean():.1%} of the "
-        f"{len(both):,} {judged} images correctly; with related images kept apart {both['right_apart'].mean():.1%} of "
-        f"the same images (the most frequent class alone: {majority:.0%}). So about {100 * leak['difference']:.0f} "
-        f"points of that score come from related images (95% CI {low} to {high}). A network's may be fewer or more: "
-        "evaluate with folds=5 measures it."
+    points = {name: 100 * leak[name] for name in ("difference", "low", "high")}
+    text = (
+        "A nearest-neighbor baseline (16x16 thumbnails, nothing learned) classifies {right:.1%} of the {n:,} {judged} "
+        "images correctly; with related images kept apart {apart:.1%} of the same images (the most frequent class "
+        "alone: {majority:.0%}). So about {difference:.0f} points of that score come from related images (95% CI "
+        "{low:.0f} to {high:.0f}). A network's may be fewer or more: evaluate with folds=5 measures it."
     )
+    values = {"right": both["right"].mean(), "apart": both["right_apart"].mean(), "majority": majority}
+    what = tr(text, **values, **points, n=len(both), judged=judged)
     lost = both[both["right"] & ~both["right_apart"]]
     lost = lost.loc[lost.index.to_series().isin(crossing["image_id"]).sort_values(ascending=False, kind="stable").index]
-    notes = "predicted as " + lost["predicted_class_apart"] + " without its related images"
+    text = "predicted as {name} without its related images"
+    notes = [tr(text, name=name) for name in lost["predicted_class_apart"]]
     cases = make_cases(lost.index.to_series(), notes)
     count = int(both["right"].sum() - both["right_apart"].sum())
     return [make_finding(findings.LEAKAGE, count, len(both), "images", what, cases)]
@@ -132,9 +135,11 @@ def _frame_finding(rows: pd.DataFrame, crossing: pd.DataFrame) -> list[Finding]:
     if pairs.empty:
         return []
     counts, judged = pairs["split"].value_counts(), rows["split"].value_counts()
-    parts = [f"{counts[split]:,} of {judged[split]:,} {split} images" for split in SPLITS[1:] if split in counts]
-    what = f"{' and '.join(parts)} were taken right before or after a train image."
-    notes = pairs["mean_abs_difference"].map("{:.0f} of 255 gray levels apart".format)
+    text = "{n:,} of {total:,} {split} images"
+    splits = [split for split in SPLITS[1:] if split in counts]
+    parts = [tr(text, n=counts[split], total=judged[split], split=tr(split)) for split in splits]
+    what = tr("{images} were taken right before or after a train image.", images=tr(" and ").join(parts))
+    notes = [tr("{n:.0f} of 255 gray levels apart", n=levels) for levels in pairs["mean_abs_difference"]]
     cases, total = make_cases(pairs["image_id"], notes, pairs["related_image"]), judged.reindex(list(SPLITS[1:])).sum()
     return [make_finding(findings.FRAMES, len(pairs), int(total), "images", what, cases)]
 
@@ -144,16 +149,21 @@ def _copy_findings(pairs: pd.DataFrame) -> list[Finding]:
     split, other = pairs["split"], pairs["other_split"]
     pairs, is_left, found = pairs.assign(exact=pairs["kind"] == COPY), pd.Series(True, pairs.index), []
     kinds = {
-        findings.TWO_LABELS: (pairs["label"] != pairs["other_label"], "with two different labels"),
-        findings.ACROSS: ((split != other) & (split != "") & (other != ""), "in different splits"),
-        findings.WITHIN: (split == other, "in one split"),
+        findings.TWO_LABELS: (pairs["label"] != pairs["other_label"], tr("with two different labels")),
+        findings.ACROSS: ((split != other) & (split != "") & (other != ""), tr("in different splits")),
+        findings.WITHIN: (split == other, tr("in one split")),
     }
     for name, (is_of_kind, where) in kinds.items():
         rows, is_left = pairs[is_of_kind & is_left], is_left & ~is_of_kind
         if len(rows):
-            exact, similarity = rows["exact"].sum(), rows["similarity"].map("{:.2f}".format)
-            what = f"{with_count(len(rows), 'pair')} of copies ({exact:,} exact, {len(rows) - exact:,} near) {where}."
-            notes = "near-duplicate, similarity " + similarity + ", method " + rows["method"]
-            cases = make_cases(rows["image_a"], notes.mask(rows["exact"], "exact copy"), rows["image_b"])
+            exact, text = rows["exact"].sum(), "{n:,} pairs of copies ({exact:,} exact, {near:,} near) {where}."
+            text = "1 pair of copies ({exact:,} exact, {near:,} near) {where}." if len(rows) == 1 else text
+            what = tr(text, n=len(rows), exact=exact, near=len(rows) - exact, where=where)
+            text = "near-duplicate, similarity {similarity:.2f}, method {method}"
+            notes = [
+                tr("exact copy") if row.exact else tr(text, similarity=row.similarity, method=tr(row.method))
+                for row in rows.itertuples()
+            ]
+            cases = make_cases(rows["image_a"], notes, rows["image_b"])
             found.append(make_finding(name, len(rows), len(pairs), "pairs", what, cases))
     return found

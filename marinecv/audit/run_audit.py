@@ -17,6 +17,7 @@ from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.groups import BLOCK, NEIGHBOR, first_level, group_catalog
 from marinecv.data.splits.split_catalog import split_catalog
 from marinecv.data.user_tables import TEXT_OF_AUDIT, as_catalog, as_table, usable
+from marinecv.language import tr
 
 
 def is_split(catalog: pd.DataFrame) -> bool:
@@ -64,15 +65,16 @@ def audit_images(
         "votes": nearest_neighbor_baseline(usable(split), small, seed),
         "quality": measure_quality(usable(catalog), thumbs),
     }
-    methods = "hashes and colors" if by_embedding is None else "hashes, colors and embeddings of a small backbone"
+    methods = tr("hashes and colors" if by_embedding is None else "hashes, colors and embeddings of a small backbone")
     orders = sorted(set(pairs.loc[pairs["kind"] == NEIGHBOR, "method"]))
-    order = f"by {' and '.join(orders)}" if orders else "none found"
-    checks = (
-        f"Checked: {len(catalog):,} files, each decoded whole; copies by content, near-duplicates by {methods}; "
-        f"neighboring frames: {'not searched for' if frame_order == 'none' else order}; a nearest-neighbor baseline; "
-        f"classes{'' if boxes.empty else ', boxes'} and labels; brightness, sharpness and size."
+    order = tr("by {methods}", methods=tr(" and ").join(map(tr, orders))) if orders else tr("none found")
+    text = (
+        "Checked: {n:,} files, each decoded whole; copies by content, near-duplicates by {methods}; neighboring "
+        "frames: {frames}; a nearest-neighbor baseline; {labels}; brightness, sharpness and size."
     )
-    return catalog, tables, checks
+    frames = tr("not searched for") if frame_order == "none" else order
+    labels = tr("classes and labels") if boxes.empty else tr("classes, boxes and labels")
+    return catalog, tables, tr(text, n=len(catalog), methods=methods, frames=frames, labels=labels)
 
 
 def list_findings(

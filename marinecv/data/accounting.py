@@ -10,6 +10,7 @@ from marinecv.data.formats import is_image, printable
 from marinecv.data.layouts import is_hidden
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import reader_of
+from marinecv.language import tr
 
 IMAGE, ANNOTATION, SYSTEM = "image", "annotation", "system file"
 MAX_KINDS_SHOWN = 8
@@ -24,10 +25,12 @@ def reading_lines(manifest: Manifest, images: pd.DataFrame) -> list[str]:
     phrases = [kind if kind.startswith("folder") else f"{counts[kind]:,} {kind}" for kind in kinds[:MAX_KINDS_SHOWN]]
     if other_kinds := kinds[MAX_KINDS_SHOWN:]:
         num_files = sum(counts[kind] for kind in other_kinds)
-        phrases.append(f"{num_files:,} files in {len(other_kinds)} other kinds and folders")
-    system = f"{counts[SYSTEM]:,} {SYSTEM}{'s' * (counts[SYSTEM] > 1)}" if counts[SYSTEM] else ""
+        phrases.append(tr("{n:,} files in {kinds} other kinds and folders", n=num_files, kinds=len(other_kinds)))
+    system = counts[SYSTEM]
+    system = system and tr("1 system file" if system == 1 else "{n:,} system files", n=system)
     unread = "; ".join(filter(None, (", ".join(phrases), system)))
-    return list(filter(None, (reader_of(manifest.layout).sentence(manifest, images), unread and f"not read: {unread}")))
+    decisions = reader_of(manifest.layout).sentence(manifest, images)
+    return list(filter(None, (decisions, unread and tr("not read: {kinds}", kinds=unread))))
 
 
 def count_files(manifest: Manifest, images: pd.DataFrame) -> Counter[str]:

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from marinecv.inputs.to_rgb import open_rgb, shrink
+from marinecv.language import tr
 from marinecv.report.style import COLORS, FAINT, INK, font_file, new_figure, short_name, styled
 
 CHANNELS = {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2", "gray": INK}
@@ -24,16 +25,16 @@ def count_figure(counts: pd.DataFrame, demonstration: bool = False) -> Figure:
     rows, left = np.arange(len(classes)), np.zeros(len(classes))
     splits = [column for column in classes if column not in ("class_name", "total", "fraction")]
     for split, color in class_colors(splits).items():
-        style = {"height": 1 if has_many_classes else 0.65, "color": color, "label": split or "no split"}
+        style = {"height": 1 if has_many_classes else 0.65, "color": color, "label": tr(split or "no split")}
         axis.barh(rows, classes[split], left=left, **style)
         left += classes[split].to_numpy()
     if has_many_classes:
-        axis.set(yticks=[], ylabel=f"{len(classes)} classes, the largest on top")
+        axis.set(yticks=[], ylabel=tr("{n} classes, the largest on top", n=len(classes)))
     else:
         for row, total in zip(rows, left, strict=True):
             axis.text(total, row, f" {total:.0f}", va="center")
         axis.set_yticks(rows, classes["class_name"].map(short_name))
-    axis.set(ylim=(len(rows) - 0.4, -0.6), xlabel="usable images")
+    axis.set(ylim=(len(rows) - 0.4, -0.6), xlabel=tr("usable images"))
     axis.grid(axis="x")
     if splits != [""]:
         axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(splits))
@@ -47,7 +48,7 @@ def size_figure(sizes: pd.DataFrame, demonstration: bool = False) -> Figure:
     area = 900 * sizes["count"] / sizes["count"].max()
     axis.scatter(sizes["width"], sizes["height"], s=area.clip(lower=6), color=COLORS[0], alpha=0.6, linewidths=0)
     axis.margins(0.25)
-    axis.set(xlabel="width (px)", ylabel="height (px)")
+    axis.set(xlabel=tr("width (px)"), ylabel=tr("height (px)"))
     axis.grid()
     return figure
 
@@ -58,9 +59,10 @@ def intensity_figure(histogram: pd.DataFrame, demonstration: bool = False) -> Fi
     figure, axis = new_figure(6, 3, demonstration)
     bins = histogram.groupby(histogram["level"] // LEVELS_PER_BIN * LEVELS_PER_BIN).sum()
     for channel, color in CHANNELS.items():
-        axis.plot(bins.index, bins[channel], color=color, label=channel, linewidth=1.8 if channel == "gray" else 1.2)
+        width = 1.8 if channel == "gray" else 1.2
+        axis.plot(bins.index, bins[channel], color=color, label=tr(channel), linewidth=width)
     axis.axvline(128, color=FAINT, zorder=0)
-    axis.set(xlim=(0, 255), xlabel="level (0 black, 255 full)", ylabel="fraction of pixels")
+    axis.set(xlim=(0, 255), xlabel=tr("level (0 black, 255 full)"), ylabel=tr("fraction of pixels"))
     axis.set_ylim(bottom=0)
     axis.grid(axis="y")
     axis.legend()
@@ -72,7 +74,7 @@ def histogram_figure(values: pd.Series, label: str, demonstration: bool = False)
     """Draw a histogram of one value an image; missing values are left out."""
     figure, axis = new_figure(6, 2.6, demonstration)
     axis.hist(values.dropna(), bins=30, color=COLORS[0], alpha=0.8)
-    axis.set(xlabel=label, ylabel="images")
+    axis.set(xlabel=label, ylabel=tr("images"))
     axis.grid(axis="y")
     return figure
 

@@ -13,7 +13,7 @@ from marinecv.data.user_tables import is_usable, usable
 from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.label_errors import NEAREST_COLUMNS
 from marinecv.files.csv_tables import write_table
-from marinecv.language import tr
+from marinecv.language import recorded_text, tr
 from marinecv.report import audit_figures
 from marinecv.report.audit_figures import class_colors, draw_boxes
 from marinecv.report.figures import save_png
@@ -60,26 +60,26 @@ def write_audit_report(
         findings=finding_items(findings, catalog, boxes, tables.get("label_errors")),
         verdict=findings_summary(findings),
         reviewed=reviewed,
-        leak=_records(leak and leak["scores"].query("metric == 'accuracy'")),
+        leak=_records(leak and leak["scores"].query("metric == 'accuracy'"), "subset", "split"),
         difference=_difference(leak) if leak and leak["n"] else "",
         published=is_split(catalog),
         samples=_samples(folder, catalog, boxes, seed, "class_dominance" in tables, demonstration),
         sample_px=audit_figures.SAMPLE_PX,
-        counts=_records(tables["class_counts"]),
+        counts=_totals(tables["class_counts"], "total"),
         counts_columns={"class_name": tr("class"), **splits, "total": tr("total"), "fraction": tr("fraction")},
-        shares=_records(tables.get("class_dominance")),
-        changes=_records(tables.get("class_changes")),
+        shares=_totals(tables.get("class_dominance"), "all"),
+        changes=_records(tables.get("class_changes"), "rule"),
         changes_columns={"rule": tr("rule"), **splits, "total": tr("changed"), "n": tr("of")},
         unsure_below=UNSURE_BELOW,
-        size_rows=_records(tables["size_table"].replace({"split": {"": tr(NO_SPLIT)}})),
+        size_rows=_records(tables["size_table"].replace({"split": {"": NO_SPLIT}}), "split", "side"),
         sizes=_records(sizes.head(MAX_SIZES)),
         more_sizes=max(0, len(sizes) - MAX_SIZES),
-        intensity=_records(tables.get("intensity_summary")),
+        intensity=_records(tables.get("intensity_summary"), "channel"),
         sampled=0 if noise is None else len(noise),
         noise_median=None if noise is None else noise["sigma"].median(),
-        problems=_records(tables["problems"]),
+        problems=_records(tables["problems"], "split", "problem"),
         most_problems=MAX_ROWS,
-        box_problems=_records(tables.get("box_problems"))[:MAX_ROWS],
+        box_problems=_records(tables.get("box_problems"), "problem")[:MAX_ROWS],
         total=len(catalog),
         **_figures(folder / "figures", catalog, tables, demonstration),
     )
@@ -168,7 +168,7 @@ def finding_items(
             others = nearest[case.image_id] if finding.name == audit_findings.LABEL_ERRORS else [case.other]
             pictures = [picture(image, with_boxes) for image in (case.image_id, *others) if image]
             cases.append({"pictures": pictures, "note": case.note})
-        texts = {key: tr(getattr(finding, key)) for key in ("name", "why", "todo")} | {"what": finding.what}
+        texts = {"name": tr(finding.name), "what": finding.what, "why": finding.why, "todo": finding.todo}
         items.append({**texts, "serious": finding.serious, "cases": cases, "more": len(distinct) - len(cases)})
     return items
 
@@ -222,5 +222,14 @@ def _samples(
     return items
 
 
-def _records(table: pd.DataFrame | None) -> list[dict]:
-    return [] if table is None else table.to_dict("records")
+def _records(table: pd.DataFrame | None, *words: str) -> list[dict]:
+    """Return the rows of a table, the columns `words` in the language of the page."""
+    if table is None:
+        return []
+    return table.assign(**{name: table[name].map(recorded_text) for name in words}).to_dict("records")
+
+
+def _totals(table: pd.DataFrame | None, name: str) -> list[dict]:
+    """Return the rows of a table of classes, the last of which is of all."""
+    rows = _records(table)
+    return [*rows[:-1], *({**row, "class_name": tr(name)} for row in rows[-1:])]

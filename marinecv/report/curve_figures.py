@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from marinecv.language import local_number, tr
 from marinecv.report.style import ACCENT, COLORS, INK, MARKERS, TRAIN, new_figure, short_name, styled
 
 METRIC_LABELS = {
@@ -25,7 +26,7 @@ LETTER_WIDTH = 0.016
 
 def percent(fraction: float) -> str:
     """Return a fraction as a percentage without trailing zeros: 0.125 is `12.5%`."""
-    return f"{100 * fraction:g}%"
+    return local_number(f"{100 * fraction:g}%")
 
 
 @styled
@@ -50,11 +51,11 @@ def learning_curves(
             printed = _rows(published, line, metric)
             axis.plot(printed["images"], printed["value"], marker, color=color, **hollow)
     if published is not None:
-        axis.plot([], [], "o", color=INK, label="published", **hollow)
-    axis.set_ylabel(METRIC_LABELS[metric])
+        axis.plot([], [], "o", color=INK, label=tr("published"), **hollow)
+    axis.set_ylabel(tr(METRIC_LABELS[metric]))
     axis.grid(axis="y")
     fractions = table.drop_duplicates("label_fraction")
-    labels = [f"{percent(row.label_fraction)}\n{row.images:,.0f}" for row in fractions.itertuples()]
+    labels = [f"{percent(row.label_fraction)}\n{local_number(f'{row.images:,.0f}')}" for row in fractions.itertuples()]
     _image_axis(axis, dict(zip(fractions["images"], labels, strict=True)))
     columns = 1 if max(map(len, lines)) > 28 else 2
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
@@ -71,24 +72,25 @@ def law_figure(table: pd.DataFrame, line: str, law: Mapping, demonstration: bool
     figure, axis = new_figure(6, 3.8, demonstration)
     error = 1 - rows["value"]
     axis.vlines(rows["images"], 1 - rows["high"], 1 - rows["low"], color=COLORS[0], linewidth=1.2)
-    axis.plot(rows["images"], error, "o", color=COLORS[0], label=f"observed: {short_name(line)}")
+    axis.plot(rows["images"], error, "o", color=COLORS[0], label=tr("observed: {name}", name=short_name(line)))
     ends = np.array([min(rows["images"].min(), law["images"]), max(law["images"], law["required_images"])])
     fitted_error = law["fitted"] * (ends / law["images"]) ** -law["exponent"]
-    label = f"power law: images to the power -{law['exponent']:.3g}"
+    label = tr("power law: images to the power -{exponent:.3g}", exponent=law["exponent"])
     axis.plot(ends, fitted_error, color=INK, linewidth=1.2, label=label)
-    axis.axhline(law["goal"], color=TRAIN, linestyle=":", label=f"goal: error {law['goal']:.3g}")
-    label = f"needed: {law['required_images']:,.0f} images (95% CI {law['low']:,.0f} to {law['high']:,.0f})"
+    axis.axhline(law["goal"], color=TRAIN, linestyle=":", label=tr("goal: error {goal:.3g}", goal=law["goal"]))
+    text = "needed: {n:,.0f} images (95% CI {low:,.0f} to {high:,.0f})"
+    label = tr(text, n=law["required_images"], low=law["low"], high=law["high"])
     axis.hlines(law["goal"], law["low"], law["high"], color=ACCENT, linewidth=2.4, alpha=0.6)
     axis.plot(law["required_images"], law["goal"], "D", color=ACCENT, label=label)
     heights = np.array([law["goal"], *fitted_error, *error, *(1 - rows["low"])])
     axis.set_yscale("log")
     axis.set_ylim(heights[heights > 0].min() / 1.3, min(heights.max() * 1.3, 1.05))  # an error of 0 is not drawn
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: local_number(f"{value:g}")))
     axis.yaxis.set_minor_formatter(NullFormatter())
     axis.grid(axis="y")
-    axis.set_ylabel("error (log)")
-    _image_axis(axis, {images: f"{images:,.0f}" for images in (*rows["images"], law["required_images"])})
+    axis.set_ylabel(tr("error (log)"))
+    _image_axis(axis, {images: local_number(f"{images:,.0f}") for images in (*rows["images"], law["required_images"])})
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=1)
     return figure
 
@@ -107,4 +109,4 @@ def _image_axis(axis: Axes, labels: dict[float, str]) -> None:
             ticks.append(images)
     axis.set_xticks(ticks, [labels[images] for images in ticks])
     axis.minorticks_off()
-    axis.set_xlabel("labeled train images (log)")
+    axis.set_xlabel(tr("labeled train images (log)"))

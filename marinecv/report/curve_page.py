@@ -8,14 +8,15 @@ import pandas as pd
 from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.learning_curve import BATCH
 from marinecv.evaluation.sample_size import next_class
+from marinecv.language import local_number, recorded_text, tr
 from marinecv.report.curve_figures import METRIC_LABELS, law_figure, learning_curves, percent
 from marinecv.report.html import save_and_embed, write_page
 
 PLOTTED_METRICS = ("accuracy", "macro_f1")
 OUTCOME_TEXTS = {
-    "better": "is better than",
-    "worse": "is worse than",
-    "not told apart": "does not differ significantly from",
+    "better": "is better than {first} with {fractions} of the labels",
+    "worse": "is worse than {first} with {fractions} of the labels",
+    "not told apart": "does not differ significantly from {first} with {fractions} of the labels",
 }
 
 
@@ -39,7 +40,8 @@ def write_curve_report(
         law, drawn = table.iloc[0], None
         if not law["note"] and law["additional_images"]:
             drawn = save_and_embed(law_figure(validation, line, law, demonstration), figures / f"law_{number}.png")
-        sentences, rows = sample_size_sentences(line, table), table.to_dict("records")
+        sentences = sample_size_sentences(line, table)
+        rows = table.assign(note=table["note"].map(recorded_text)).to_dict("records")
         estimates.append({"recipe": line, "law": drawn, "sentences": sentences, "rows": rows})
     return write_page(
         Path(folder) / "curve.html",
@@ -47,7 +49,7 @@ def write_curve_report(
         title=title,
         demonstration=demonstration,
         summary=_summary(validation),
-        names=METRIC_LABELS,
+        names={name: tr(label) for name, label in METRIC_LABELS.items()},
         batch=BATCH,
         splits=[
             _split(split, table, published, differences.get(split), figures, demonstration)
@@ -64,11 +66,12 @@ def _summary(table: pd.DataFrame) -> str:
     for fraction in sorted({accuracy["label_fraction"].max(), accuracy["label_fraction"].min()}, reverse=True):
         rows = accuracy[accuracy["label_fraction"] == fraction]
         best = rows.loc[rows["value"].idxmax()]
-        sentences.append(
-            f"With {percent(fraction)} of the labels ({best['images']:,.0f} images) {best['recipe']} has the highest "
-            f"validation accuracy: {best['value']:.3f} ({interval_text(best)}, n={best['n']}, "
-            f"{_seeds(best['seeds'])})."
+        text = (
+            "With {labels} of the labels ({images:,.0f} images) {recipe} has the highest validation accuracy: "
+            "{value:.3f} ({interval}, n={n}, {seeds})."
         )
+        values = {"labels": percent(fraction), "interval": interval_text(best), "seeds": _seeds(best["seeds"])}
+        sentences.append(tr(text, **best[["images", "recipe", "value", "n"]], **values))
     return " ".join(sentences)
 
 
@@ -78,14 +81,16 @@ def _split(split: str, table: pd.DataFrame, published, differences, figures: Pat
     published = published[published["split"] == split] if published is not None and len(published) else None
     if published is not None and len(published):
         counts = sorted(set(published["n"]))
-        note = f"Published metrics are of {' or '.join(f'{count:,}' for count in counts)} images"
-        note += ", as here." if counts == [n] else f", these of {n:,}: they are not comparable."
+        text = "Published metrics are of {counts} images, these of {n:,}: they are not comparable."
+        if counts == [n]:
+            text = "Published metrics are of {n:,} images, as here."
+        note = tr(text, n=n, counts=tr(" or ").join(local_number(f"{count:,}") for count in counts))
         images = table.drop_duplicates("label_fraction")[["label_fraction", "images"]]
         published_points = published.merge(images, on="label_fraction").astype({"value": float})
     curves = {}
     for metric in PLOTTED_METRICS:
         figure = learning_curves(table, metric, published_points, demonstration)
-        curves[METRIC_LABELS[metric]] = save_and_embed(figure, figures / f"{metric}_{split}.png")
+        curves[tr(METRIC_LABELS[metric])] = save_and_embed(figure, figures / f"{metric}_{split}.png")
     return {
         "split": split,
         "curves": curves,
@@ -103,7 +108,8 @@ def _rows(table: pd.DataFrame, published: pd.DataFrame | None) -> list[dict]:
     keys, rows = ["recipe", "label_fraction", "metric"], []
     printed = {} if published is None else published.set_index(keys)["value"].to_dict()
     for (line, fraction), group in table.groupby(keys[:2], sort=False):
-        row = {"recipe": line, "fraction": percent(fraction), "images": f"{group['images'].iloc[0]:,.0f} images"}
+        images = tr("{n:,.0f} images", n=group["images"].iloc[0])
+        row = {"recipe": line, "fraction": percent(fraction), "images": images}
         row |= {"seeds": _seeds(group["seeds"].iloc[0]), "figures": {}}
         for metric in group.to_dict("records"):
             value = printed.get((line, fraction, metric["metric"]), "")
@@ -125,8 +131,8 @@ def _comparisons(differences: pd.DataFrame, first: str) -> list[str]:
     sentences = []
     for line, rows in differences.groupby("recipe", sort=False):
         clauses = [
-            f"{words} {first} with {', '.join(map(percent, sorted(fractions)))} of the labels"
-            for outcome, words in OUTCOME_TEXTS.items()
+            tr(text, first=first, fractions=", ".join(map(percent, sorted(fractions))))
+            for outcome, text in OUTCOME_TEXTS.items()
             if len(fractions := rows.loc[rows["note"] == outcome, "label_fraction"])
         ]
         sentences.append(f"{line} {'; '.join(clauses)}.")
@@ -146,30 +152,33 @@ def _differences(differences: pd.DataFrame) -> dict:
 def sample_size_sentences(line: str, needed: pd.DataFrame) -> list[str]:
     """Return the sample-size estimate of all classes together, and the class to photograph next."""
     law, classes = needed.iloc[0], needed.iloc[1:]
-    recipe = f"With {law['images']:,.0f} labeled images {line}"
-    sentences = [f"{recipe} has an error of {law['error']:.3f} over all classes."]
+    text = "With {images:,.0f} labeled images {recipe} has an error of {error:.3f} over all classes."
+    sentences = [tr(text, recipe=line, images=law["images"], error=law["error"])]
     if law["note"]:
-        sentences.append(f"No sample-size estimate: {law['note']}.")
+        sentences.append(tr("No sample-size estimate: {reason}.", reason=recorded_text(law["note"])))
     elif not law["additional_images"]:
-        sentences.append(f"By the power law it has reached its goal, an error of {law['goal']:.3f}.")
+        sentences.append(tr("By the power law it has reached its goal, an error of {goal:.3f}.", goal=law["goal"]))
     else:
-        sentences.append(
-            f"An error of {law['goal']:.3f} needs {law['required_images']:,.0f} images in all (95% CI "
-            f"{law['low']:,.0f} to {law['high']:,.0f}), {law['additional_images']:,.0f} additional images: the error "
-            f"falls as images to the power {-law['exponent']:.2f} (95% CI {-law['exponent_high']:.2f} to "
-            f"{-law['exponent_low']:.2f})."
+        text = (
+            "An error of {goal:.3f} needs {required_images:,.0f} images in all (95% CI {low:,.0f} to {high:,.0f}), "
+            "{additional_images:,.0f} additional images: the error falls as images to the power {power:.2f} (95% CI "
+            "{power_low:.2f} to {power_high:.2f})."
         )
+        power = {"power": -law["exponent"], "power_low": -law["exponent_high"], "power_high": -law["exponent_low"]}
+        sentences.append(tr(text, **law, **power))
     if name := next_class(needed):
-        sentences.append(f"Photograph {name} next: one additional image lowers the error of this class most.")
+        text = "Photograph {name} next: one additional image lowers the error of this class most."
+        sentences.append(tr(text, name=name))
     else:
         fewest, most = classes["judged"].min(), classes["judged"].max()
-        judged = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-        sentences.append(
-            f"No class to photograph next: none of the {len(classes)} follows the power law, with {judged} evaluated "
-            "images a class."
+        text = (
+            "No class to photograph next: none of the {n} follows the power law, with {judged} evaluated images a "
+            "class."
         )
+        judged = f"{fewest}" if fewest == most else tr("{low} to {high}", low=fewest, high=most)
+        sentences.append(tr(text, n=len(classes), judged=judged))
     return sentences
 
 
 def _seeds(number: int) -> str:
-    return "1 seed" if number == 1 else f"{number} seeds"
+    return tr("one seed") if number == 1 else tr("{n} seeds", n=number)

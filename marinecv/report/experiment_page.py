@@ -8,9 +8,10 @@ import pandas as pd
 from marinecv.choices import SCORED_SPLITS
 from marinecv.evaluation.cameras import camera_sentence
 from marinecv.evaluation.compare import compare_runs
-from marinecv.evaluation.estimates import has_interval, interval_text
+from marinecv.evaluation.estimates import few_groups_note, has_interval, interval_text
 from marinecv.evaluation.folds import fold_cameras, fold_metrics, fold_words
 from marinecv.evaluation.groups import common_groups
+from marinecv.evaluation.intervals import RESAMPLES
 from marinecv.evaluation.metrics import confusion
 from marinecv.experiments import CHOSEN_ON_TEST, Experiment
 from marinecv.files.csv_tables import check_columns
@@ -138,7 +139,10 @@ def _summary(table: pd.DataFrame, runs: dict[str, Run], predictions: dict[str, d
 
 def _method(figure: dict) -> str:
     """Return the method of an interval that is not by image."""
-    return f", {tr(figure['method'])}" if "groups" in figure and has_interval(figure) else ""
+    if "groups" not in figure or not has_interval(figure):
+        return ""
+    few = few_groups_note(figure) and tr("; few groups ({n}), the interval may be too narrow", n=figure["groups"])
+    return ", " + tr("bootstrap over groups of related images, {n} resamples", n=RESAMPLES) + few
 
 
 def _accuracy(table: pd.DataFrame) -> float:

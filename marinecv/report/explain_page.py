@@ -8,7 +8,6 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
-from marinecv.audit.findings import with_count
 from marinecv.data.boxes import CORNERS
 from marinecv.data.user_tables import is_usable
 from marinecv.explain import cam
@@ -73,7 +72,7 @@ def write_explanation(
     """
     explained, failed = cases[is_usable(cases)], cases[~is_usable(cases)]
     summary = f"{TITLES[method]}{f' at {names}' if names else ''} of the predicted class for "
-    summary += with_count(len(explained), "image")
+    summary += f"{len(explained):,} image{'s' * (len(explained) != 1)}"
     summary += f"; {len(failed)} could not be explained (see below)." if len(failed) else "."
     return write_page(
         Path(folder) / "explanation.html",

@@ -22,7 +22,7 @@ from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.files.atomic import write_text
 from marinecv.inputs.to_rgb import open_rgb
-from marinecv.language import language_name, local_number, tr
+from marinecv.language import language_name, local_number, recorded_text, tr
 from marinecv.report.figures import figure_svg, save_png
 from marinecv.runs import Run
 
@@ -54,7 +54,7 @@ def _environment() -> Environment:
         text, key = folder.joinpath(name).read_text(encoding="utf-8"), name.partition(".")[0]
         environment.globals |= {key: Markup(text), f"{key}_hash": _hash_source(text)}
     environment.filters |= {"code": with_code, "number": format_number, "interval": interval_text}
-    environment.filters |= {"decimals": decimals, "tr": tr}
+    environment.filters |= {"decimals": decimals, "tr": tr, "recorded": recorded_text, "local": local_number}
     return environment
 
 
@@ -123,13 +123,14 @@ def labeled_predictions(run: Run) -> dict[str, pd.DataFrame]:
     return by_split(read_predictions(run.path("predictions.csv"), run.class_names))
 
 
-def flatten_settings(data: dict, prefix: str = "") -> list[tuple[str, str]]:
+def flatten_settings(data: dict, part: str = "") -> list[tuple[str, str]]:
     """Flatten nested settings to (name, text) pairs: `{"image": {"width": 64}}` gives `("image width", "64")`."""
     pairs = []
     for key, value in data.items():
-        name = f"{prefix}{key}".replace("_", " ")
+        name = tr(key.replace("_", " "))
+        name = tr("{part} {name}", part=part, name=name) if part else name
         if isinstance(value, dict) and value:
-            pairs += flatten_settings(value, f"{name} ")
+            pairs += flatten_settings(value, name)
         else:
             pairs.append((name, _setting_text(value)))
     return pairs

@@ -8,8 +8,9 @@ from msgspec.structs import asdict
 
 from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.reconstruction import SHOWN, read_pictures
+from marinecv.language import recorded_text, tr
 from marinecv.report.figures import curves
-from marinecv.report.html import flatten_settings, save_and_embed, shared_command, write_page
+from marinecv.report.html import flatten_settings, format_number, save_and_embed, shared_command, write_page
 from marinecv.report.style import new_figure, styled
 from marinecv.runs import Run
 from marinecv.training.model_config import MODELS
@@ -39,31 +40,36 @@ def write_reconstruction_report(run: Run) -> Path:
     with run.with_hint("restorations.npz"):
         pictures = read_pictures(run.path("restorations.npz"))
     is_noisy = not np.array_equal(pictures["original"], pictures["noisy"])
-    sheets = {"restored": {name: pictures[name] for name in SHOWN if is_noisy or name != "noisy"}}
+    sheets = {"restored": {tr(name): pictures[name] for name in SHOWN if is_noisy or name != "noisy"}}
     if "walk" in pictures:
-        sheets["samples"] = {"samples": pictures["samples"]}
-        sheets["walk"] = {f"walk {number}": walk for number, walk in enumerate(pictures["walk"], start=1)}
+        sheets["samples"] = {tr("samples"): pictures["samples"]}
+        sheets["walk"] = {tr("walk {n}", n=number): walk for number, walk in enumerate(pictures["walk"], start=1)}
 
     def embed(name, rows):
         return save_and_embed(picture_rows(rows, run.demonstration), figures / f"{name}.png")
 
-    summary = f"On validation the mean squared error is {mse['value']:.4f} ({interval_text(mse, '.4f')}, n={mse['n']})"
-    summary += f"; {mean['value']:.4f} for the mean of all train images." if mean else "."
+    text = "On validation the mean squared error is {value:.4f} ({interval}, n={n})."
+    if mean:
+        text = (
+            "On validation the mean squared error is {value:.4f} ({interval}, n={n}); {mean:.4f} for the mean of all "
+            "train images."
+        )
+    values = {"value": mse["value"], "interval": interval_text(mse, ".4f"), "mean": mean and mean["value"]}
     return write_page(
         run.path("report.html"),
         "reconstruction.html",
         title=recipe.get("title") or run.folder.name,
         demonstration=run.demonstration,
-        summary=summary,
+        summary=tr(text, n=mse["n"], **values),
         range=MODELS[recipe["model"]["kind"]].output_range,
         usage=USAGE.format(run.folder.resolve().name),
         metrics=metrics,
-        figure_names={key: text for key, text in METRIC_NAMES.items() if any(key in m for m in metrics.values())},
+        figure_names={key: tr(text) for key, text in METRIC_NAMES.items() if any(key in m for m in metrics.values())},
         published=recipe.get("published", {}).get("validation", {}).get("mse"),
-        shortened=recipe.get("shortened", ""),
+        shortened=recorded_text(recipe.get("shortened", "")),
         curves=save_and_embed(curves(run.history, timing.best_epoch, run.demonstration), figures / "curves.png"),
-        sheets=[{"svg": embed(name, rows), "caption": CAPTIONS[name]} for name, rows in sheets.items()],
-        timing=[(key.replace("_", " "), value) for key, value in asdict(timing).items()],
+        sheets=[{"svg": embed(name, rows), "caption": tr(CAPTIONS[name])} for name, rows in sheets.items()],
+        timing=[(tr(key.replace("_", " ")), format_number(value)) for key, value in asdict(timing).items()],
         recipe=flatten_settings({key: value for key, value in recipe.items() if key != "published"}),
         command=shared_command(environment.pop("command", "")),
         environment=flatten_settings(environment),

@@ -29,7 +29,7 @@ from marinecv.experiments import CHOSEN_ON_TEST
 from marinecv.explain.localization import read_localization
 from marinecv.export.table import read_exports
 from marinecv.files.csv_tables import check_columns, parse_numbers, read_table
-from marinecv.language import local_number, tr
+from marinecv.language import local_number, recorded_text, tr
 from marinecv.report.explain_page import localization_tables
 from marinecv.report.figures import confusion_figure, curves, reliability_figure, save_png, selective_accuracy_figure
 from marinecv.report.html import (
@@ -126,7 +126,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         leakage=leakage,
         flattered=flattered,
         grouped=any(map(is_grouped, metrics.values())),
-        shortened=recipe.get("shortened", ""),
+        shortened=recorded_text(recipe.get("shortened", "")),
         changes=[*run.correction_sentences, *run.accepted_changes],
         published=published,
         metrics=metrics,
@@ -134,7 +134,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         attributes=attributes,
         choices=_choices(run),
         curves=drawn_curves,
-        timing=[(key.replace("_", " "), format_number(value)) for key, value in timing.items()],
+        timing=[(tr(key.replace("_", " ")), format_number(value)) for key, value in timing.items()],
         matrices=matrices,
         thumbnails=_thumbnails(images, run.class_names, paths),
         classes={split: table.to_dict("records") for split, table in classes.items()},
@@ -200,7 +200,8 @@ def title_of(run: Run, recipe: dict) -> str:
 def _choices(run: Run) -> dict[str, list[dict]]:
     """Return what was compared before the recipe was chosen, by the split it was judged on; none where it was named."""
     table = read_choices(run)
-    table = table.assign(best=table["chosen"] == "True")
+    table = table.assign(best=table["chosen"] == "True", step=table["step"].map(tr))
+    table["mirrored"] = table["mirrored"].replace({"True": tr("yes"), "False": tr("no")})
     return {split: part.to_dict("records") for split, part in table.groupby("judged_on", sort=False)}
 
 
@@ -212,7 +213,7 @@ def _attribute_scores(run: Run) -> list[dict]:
     with run.with_hint("attribute_scores.csv"):
         table = parse_numbers(read_table(path), ("accuracy", "low", "high", "n"), path).astype({"n": int})
         check_columns(table, ("attributes", "meaning"), path)
-        return table.to_dict("records")
+        return table.assign(meaning=table["meaning"].map(recorded_text)).to_dict("records")
 
 
 def _metrics(run: Run, tables: dict[str, pd.DataFrame]) -> dict[str, dict]:
@@ -362,4 +363,7 @@ def _excluded(catalog: pd.DataFrame) -> list[dict]:
     """Return the unusable images by reason, the most frequent first: `problem`, `count`, `examples`."""
     bad = catalog[~is_usable(catalog)]
     groups = sorted(bad.groupby("problem")["image_id"], key=lambda group: -len(group[1]))
-    return [{"problem": reason, "count": len(ids), "examples": ", ".join(ids.iloc[:3])} for reason, ids in groups]
+    return [
+        {"problem": recorded_text(reason), "count": len(ids), "examples": ", ".join(ids.iloc[:3])}
+        for reason, ids in groups
+    ]

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from marinecv.evaluation.estimates import interval_text
+from marinecv.language import recorded_text, tr
 from marinecv.report.html import save_and_embed, write_page
 from marinecv.report.style import ACCENT, COLORS, INK, TRAIN, new_figure, styled
 from marinecv.runs import Run
@@ -27,7 +28,7 @@ def write_search_report(search_folder: str | Path) -> Path:
     table, best, demonstration = search.table(), search.best, search.base.demonstration
     figures, number = search.folder / "figures", best.number if best else None
     space = search.space[::-1]  # the most important parameters are last, for grid search
-    names = {parameter.name: parameter.name.replace("_", " ") for parameter in space}
+    names = {parameter.name: tr(parameter.name.replace("_", " ")) for parameter in space}
     drawn, importances = dict.fromkeys(("history", "slices")), importance(search)
     if best:
         drawn["history"] = save_and_embed(trials_figure(table, number, demonstration), figures / "trials.png")
@@ -36,19 +37,25 @@ def write_search_report(search_folder: str | Path) -> Path:
     return write_page(
         search.folder / "report.html",
         "search.html",
-        title=f"Search: {search.base.read('recipe.json')['title']}",
+        title=tr("Search: {title}", title=search.base.read("recipe.json")["title"]),
         demonstration=demonstration,
         summary=search_summary(search),
         rows=[
             {name: float("nan") if value is None else value for name, value in row.items()}  # an empty cell
-            | {"best": row["number"] == number, "seconds": round(row["seconds"])}
+            | {"best": row["number"] == number, "seconds": round(row["seconds"]), "status": tr(row["status"])}
             for row in table.to_dict("records")
         ],
-        columns=FIRST_COLUMNS | names | LAST_COLUMNS,
-        reasons=[row for row in table.to_dict("records") if row["reason"]],
+        columns=_translated(FIRST_COLUMNS) | names | _translated(LAST_COLUMNS),
+        reasons=[
+            {"number": row["number"], "status": tr(row["status"]), "reason": recorded_text(row["reason"])}
+            for row in table.to_dict("records")
+            if row["reason"]
+        ],
         best_page="best/report.html" if (search.folder / "best" / "report.html").is_file() else None,
         space=[(names[parameter.name], _values_text(parameter, search.algorithm)) for parameter in space],
-        importances=[] if importances is None else importances.to_dict("records"),
+        importances=[]
+        if importances is None
+        else importances.assign(name=importances["name"].map(names)).to_dict("records"),
         done=done,
         fewest=MIN_TRIALS,
         is_rough=done < FEW_TRIALS,
@@ -59,16 +66,21 @@ def write_search_report(search_folder: str | Path) -> Path:
 def search_summary(search: Search) -> str:
     """Return the number of trials by status, the best trial and the score of the retrained winner."""
     trials = search.trials
-    counts = {status: sum(trial.status == status for trial in trials) for status in ("done", "pruned", "failed")}
-    counted = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "none is finished yet"
-    summary = f"{len(trials)} of at most {search.count} trials by {search.algorithm} ({search.engine}): {counted}."
+    texts = {"done": "{n} done", "pruned": "{n} pruned", "failed": "{n} failed"}
+    counts = {text: sum(trial.status == status for trial in trials) for status, text in texts.items()}
+    counted = ", ".join(tr(text, n=count) for text, count in counts.items() if count)
+    text = "{n} of at most {count} trials by {algorithm} ({engine}): {counted}."
+    values = {"algorithm": search.algorithm, "engine": search.engine, "counted": counted or tr("none is finished yet")}
+    summary = tr(text, n=len(trials), count=search.count, **values)
     best, winner = search.best, search.folder / "best"
     if best is None:
-        return f"{summary} There is no best trial yet."
-    summary += f" Best is trial {best.number} with validation accuracy {best.value:.3f} in epoch {best.best_epoch}."
+        return f"{summary} {tr('There is no best trial yet.')}"
+    text = "Best is trial {number} with validation accuracy {value:.3f} in epoch {epoch}."
+    summary += " " + tr(text, number=best.number, value=best.value, epoch=best.best_epoch)
     if (winner / "metrics.json").is_file():
         figure = Run(winner).metrics["validation"]["accuracy"]
-        summary += f" Retrained, it has {figure['value']:.3f} ({interval_text(figure)}, n={figure['n']})."
+        text = "Retrained, it has {value:.3f} ({interval}, n={n})."
+        summary += " " + tr(text, value=figure["value"], interval=interval_text(figure), n=figure["n"])
     return summary
 
 
@@ -77,18 +89,18 @@ def trials_figure(trials: pd.DataFrame, best: int | None, demonstration: bool = 
     """Draw the validation accuracy of the trials of `Search.table()` in order, and the best so far."""
     figure, axis = new_figure(6, 3.4, demonstration)
     done, pruned = trials[trials["status"] == "done"], trials[(trials["status"] == "pruned") & trials["value"].notna()]
-    axis.scatter(done["number"], done["value"], s=22, color=DONE_COLOR, label="done", zorder=3)
+    axis.scatter(done["number"], done["value"], s=22, color=DONE_COLOR, label=tr("done"), zorder=3)
     if len(pruned):
-        axis.scatter(pruned["number"], pruned["value"], s=20, facecolors="none", edgecolors=TRAIN, label="pruned")
+        axis.scatter(pruned["number"], pruned["value"], s=20, facecolors="none", edgecolors=TRAIN, label=tr("pruned"))
     best_so_far = done["value"].astype(float).cummax()
-    axis.step(done["number"], best_so_far, where="post", color=INK, label="best so far", lw=1.2)
+    axis.step(done["number"], best_so_far, where="post", color=INK, label=tr("best so far"), lw=1.2)
     if best is not None:
         row = done[done["number"] == best]
-        label = f"best: trial {best}"
+        label = tr("best: trial {best}", best=best)
         axis.scatter(row["number"], row["value"], s=90, facecolors="none", edgecolors=ACCENT, lw=1.8, label=label)
     axis.set_xlim(0.5, max(trials["number"], default=1) + 0.5)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axis.set(xlabel="trial", ylabel=VALUE_LABEL)
+    axis.set(xlabel=tr("trial"), ylabel=tr(VALUE_LABEL))
     axis.grid(axis="y")
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
@@ -116,17 +128,24 @@ def slice_figure(
             axis.set_xscale("log")
             axis.xaxis.set_major_formatter("{x:g}")
             axis.minorticks_off()
-        axis.set_title(parameter.name.replace("_", " "))
+        axis.set_title(tr(parameter.name.replace("_", " ")))
         axis.grid(axis="y")
     for axis in axes[len(space) :]:
         axis.axis("off")
-    axes[0].set_ylabel(VALUE_LABEL)
+    axes[0].set_ylabel(tr(VALUE_LABEL))
     return figure
 
 
 def _values_text(parameter: Parameter, algorithm: str) -> str:
     """Return the values that a parameter can take."""
     choices = (parameter.grid if algorithm == "grid" else ()) or parameter.choices
-    text = f"{parameter.low:g} to {parameter.high:g}{', logarithmic' if parameter.log else ''}" if not choices else ""
-    text = text or ", ".join(map(str, choices))
-    return f"{text} (where {parameter.needs[0]} is {parameter.needs[1]})" if parameter.needs else text
+    text = "{low:g} to {high:g}, logarithmic" if parameter.log else "{low:g} to {high:g}"
+    values = ", ".join(map(str, choices)) if choices else tr(text, low=parameter.low, high=parameter.high)
+    if not parameter.needs:
+        return values
+    name, value = parameter.needs
+    return tr("{values} (where {name} is {value})", values=values, name=tr(name.replace("_", " ")), value=value)
+
+
+def _translated(columns: dict[str, str]) -> dict[str, str]:
+    return {name: tr(heading) for name, heading in columns.items()}

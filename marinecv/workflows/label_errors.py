@@ -23,6 +23,7 @@ from marinecv.evaluation.label_errors import (
 )
 from marinecv.evaluation.predictions import class_names_of_table, probabilities_of_table
 from marinecv.features.embeddings import embed
+from marinecv.language import tr
 from marinecv.recipes.own_data import PROBE
 from marinecv.runs import Run, is_begun
 from marinecv.training.build import backbone_of
@@ -131,7 +132,8 @@ def find_label_errors(
     names = np.unique(rows["class_name"].to_numpy(str))
     table = rank_label_errors(rows["image_id"], rows["class_name"], probabilities, names)
     table = with_nearest_images(table, rows, embeddings)
-    how = f"by features of {network_name(network)} and logistic regression in folds of related images"
+    how = "by features of {network} and logistic regression in folds of related images"
+    how = tr(how, network=network_name(network))
     return table, _sentence(table, rows["class_name"], probabilities, names, how)
 
 
@@ -140,7 +142,7 @@ def label_errors_or_reason(*of: Any) -> tuple[pd.DataFrame, str]:
     try:
         return find_label_errors(*of)
     except ValueError as error:
-        return pd.DataFrame(columns=TABLE_COLUMNS), f"Label errors: not checked. {error}"
+        return pd.DataFrame(columns=TABLE_COLUMNS), tr("Label errors: not checked. {reason}", reason=error)
 
 
 def label_errors_of_folds(run: Run, predictions: pd.DataFrame, log: Log) -> tuple[pd.DataFrame, str]:
@@ -154,7 +156,7 @@ def label_errors_of_folds(run: Run, predictions: pd.DataFrame, log: Log) -> tupl
     table = rank_label_errors(predictions["image_id"], predictions["true_class"], probabilities, names)
     table = table[table["image_id"].isin(rows["image_id"])].reset_index(drop=True)
     table = with_nearest_images(table, rows, embed(run.load_model(), rows, run.spec, pixels))
-    how = "by the predictions of folds of related images"
+    how = tr("by the predictions of folds of related images")
     return table, _sentence(table, predictions["true_class"], probabilities, names, how)
 
 
@@ -163,9 +165,13 @@ def _sentence(table: pd.DataFrame, labels: pd.Series, probabilities: np.ndarray,
     is_left_out = np.isnan(probabilities).any(axis=1)
     agreed = np.asarray(names)[np.nan_to_num(probabilities).argmax(axis=1)] == labels.to_numpy()
     agreement = agreed[~is_left_out].mean() if not is_left_out.all() else 0.0
-    sentence = f"Label errors: {len(table):,} of {len(labels):,} labels may be wrong, {how}"
-    sentence += f" ({agreement:.0%} of the images are predicted as labeled)."
+    text = (
+        "Label errors: {n:,} of {total:,} labels may be wrong, {how} ({agreement:.0%} of the images are predicted as "
+        "labeled)."
+    )
+    sentence = tr(text, n=len(table), total=len(labels), how=how, agreement=agreement)
     if classes := sorted(set(labels[is_left_out])):
         listed = shorten(", ".join(classes), 100, placeholder=" ...")
-        sentence += f" Not checked: {is_left_out.sum():,} images of classes whose images are all related ({listed})."
+        text = "Not checked: {n:,} images of classes whose images are all related ({classes})."
+        sentence += " " + tr(text, n=is_left_out.sum(), classes=listed)
     return sentence

@@ -3,6 +3,8 @@
 import argparse
 
 from marinecv import console
+from marinecv.choices import LANGUAGES
+from marinecv.language import language, tr
 
 from .. import options
 
@@ -16,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(parser, *options.SUBSET, "--frame-order")
     label_errors = "also rank probable label errors, by a pretrained network"
     parser.add_argument("--label-errors", action="store_true", help=label_errors)
+    parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of page and findings")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a finding is serious")
 
 
@@ -30,12 +33,14 @@ def run(args: argparse.Namespace) -> int:
     mcv = options.library()
     how = {"frame_order": args.frame_order, "limit": args.limit, "seed": args.seed, "log": options.print_line}
     how |= {"label_errors": args.label_errors}
-    audit = mcv.audit(source, folder=args.output_dir, **how)
-    page, findings = audit.report(), audit.findings
-    print(audit.tables["class_counts"].drop(columns="fraction").rename(columns={"": "no split"}).to_string(index=False))
-    print("", audit.summary, "", sep="\n")
-    for title, rows in (("serious", findings[findings["serious"]]), ("worth a look", findings[~findings["serious"]])):
-        lines = "\n  ".join([f"{title}:", *rows["line"]])
-        print(f"{title}: nothing" if rows.empty else options.in_flags(lines))
+    with language(args.lang):
+        audit = mcv.audit(source, folder=args.output_dir, **how)
+        page, findings, counts = audit.report(), audit.findings, audit.tables["class_counts"].drop(columns="fraction")
+        print(counts.rename(columns={"": tr("no split")}).to_string(index=False))
+        print("", audit.summary, "", sep="\n")
+        for title, serious in (("serious", True), ("worth a look", False)):
+            rows = findings[findings["serious"] == serious]
+            lines = "\n  ".join([f"{tr(title)}:", *rows["line"]])
+            print(f"{tr(title)}: {tr('nothing')}" if rows.empty else options.in_flags(lines))
     print(f"\n{console.link(page)}")
     return int(args.strict and findings["serious"].any())
