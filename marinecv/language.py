@@ -15,7 +15,7 @@ from marinecv.schema import check_choice
 
 _LANGUAGE = ContextVar("language", default="en")
 PSEUDO = "pseudo"  # of tests: what was translated stands in brackets, so that what was forgotten shows
-RECORDED_PARTS = re.compile(r"(: |; | \(| '|, (?=\d))")
+RECORDED_PARTS = re.compile(r"(: |; | \(| '|, (?=\d|at most ))")
 _NUMBER = re.compile(r"\d[\d,.]*(?<=\d)")
 _FIELD = re.compile(r"(\{(?:[^{}]|\{[^{}]*\})*\})")
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from marinecv.evaluation.estimates import interval_text
-from marinecv.language import recorded_text, tr
+from marinecv.language import local_number, recorded_text, tr
 from marinecv.report.html import save_and_embed, write_page
 from marinecv.report.style import ACCENT, COLORS, INK, TRAIN, new_figure, styled
 from marinecv.runs import Run
@@ -126,7 +126,7 @@ def slice_figure(
         axis.scatter(values[is_best], used["value"][is_best], s=90, facecolors="none", edgecolors=ACCENT, lw=1.8)
         if parameter.log:
             axis.set_xscale("log")
-            axis.xaxis.set_major_formatter("{x:g}")
+            axis.xaxis.set_major_formatter(lambda value, _: local_number(f"{value:g}"))
             axis.minorticks_off()
         axis.set_title(tr(parameter.name.replace("_", " ")))
         axis.grid(axis="y")
