@@ -28,34 +28,30 @@ def write_search_report(search_folder: str | Path) -> Path:
     table, best, demonstration = search.table(), search.best, search.base.demonstration
     figures, number = search.folder / "figures", best.number if best else None
     space = search.space[::-1]  # the most important parameters are last, for grid search
-    names = {parameter.name: tr(parameter.name.replace("_", " ")) for parameter in space}
+    names = {parameter.name: parameter.name.replace("_", " ") for parameter in space}
     drawn, importances = dict.fromkeys(("history", "slices")), importance(search)
     if best:
         drawn["history"] = save_and_embed(trials_figure(table, number, demonstration), figures / "trials.png")
         drawn["slices"] = save_and_embed(slice_figure(table, space, number, demonstration), figures / "slices.png")
     done = int((table["status"] == "done").sum()) if len(table) else 0
+    rows = [
+        {name: float("nan") if value is None else value for name, value in row.items()}  # an empty cell
+        | {"best": row["number"] == number, "seconds": round(row["seconds"])}
+        | {"status": tr(row["status"]), "reason": recorded_text(row["reason"])}
+        for row in table.to_dict("records")
+    ]
     return write_page(
         search.folder / "report.html",
         "search.html",
         title=tr("Search: {title}", title=search.base.read("recipe.json")["title"]),
         demonstration=demonstration,
         summary=search_summary(search),
-        rows=[
-            {name: float("nan") if value is None else value for name, value in row.items()}  # an empty cell
-            | {"best": row["number"] == number, "seconds": round(row["seconds"]), "status": tr(row["status"])}
-            for row in table.to_dict("records")
-        ],
-        columns=_translated(FIRST_COLUMNS) | names | _translated(LAST_COLUMNS),
-        reasons=[
-            {"number": row["number"], "status": tr(row["status"]), "reason": recorded_text(row["reason"])}
-            for row in table.to_dict("records")
-            if row["reason"]
-        ],
+        rows=rows,
+        columns={name: tr(text) for name, text in (FIRST_COLUMNS | names | LAST_COLUMNS).items()},
+        reasons=[row for row in rows if row["reason"]],
         best_page="best/report.html" if (search.folder / "best" / "report.html").is_file() else None,
-        space=[(names[parameter.name], _values_text(parameter, search.algorithm)) for parameter in space],
-        importances=[]
-        if importances is None
-        else importances.assign(name=importances["name"].map(names)).to_dict("records"),
+        space=[(tr(names[parameter.name]), _values_text(parameter, search.algorithm)) for parameter in space],
+        importances=[] if importances is None else importances.to_dict("records"),
         done=done,
         fewest=MIN_TRIALS,
         is_rough=done < FEW_TRIALS,
@@ -145,7 +141,3 @@ def _values_text(parameter: Parameter, algorithm: str) -> str:
         return values
     name, value = parameter.needs
     return tr("{values} (where {name} is {value})", values=values, name=tr(name.replace("_", " ")), value=value)
-
-
-def _translated(columns: dict[str, str]) -> dict[str, str]:
-    return {name: tr(heading) for name, heading in columns.items()}
