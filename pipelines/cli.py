@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from marinecv import __version__
+from marinecv.language import language
 from marinecv.schema import did_you_mean, unknown_name
 
 from . import faults, options
@@ -119,7 +120,8 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job scheduler's SIGTERM ends as Ctrl-C does
     try:
         importlib.import_module(".checks", __package__).check(chosen, args)
-        code = command.run(args)
+        with language(getattr(args, "lang", "en")):
+            code = command.run(args)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt as stopped:

@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 from marinecv import language as languages
+from marinecv.environment import PACKAGES
 from marinecv.workflows.prepare import weights_host_answers
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))  # of `five_reports`
@@ -141,7 +142,7 @@ def finished_run(shared_tank) -> Path:
 @pytest.fixture
 def missing(monkeypatch):
     """The sentences that `tr` is asked for and the Spanish catalog lacks."""
-    catalog, missing = languages._catalog("es"), set()
+    catalog, missing = dict(zip(PACKAGES, PACKAGES, strict=True)) | languages._catalog("es"), set()
     get = lambda text, other: catalog.get(text) or missing.add(text) or other  # noqa: E731
     monkeypatch.setattr(languages, "_catalog", lambda name: SimpleNamespace(get=get))
     return missing

@@ -192,5 +192,5 @@ def untranslated(page, data):
     for text in Texts(re.sub("(?s)<code>.*?</code>", "", page)).texts:
         text = re.sub("⟦[^⟦⟧]*⟧", " ", text)
         text = re.sub(f"(?<![^\\W_])({names})(?![^\\W_])", "", text) if names else text
-        left.add(re.sub(r"\bn\b=?|\bF1\b|\d[-e\d.−x]*|\bpx\b|\bMB\b|{\w+}", "", text).strip())
+        left.add(re.sub(r"\bn\b=?|\b[0-9a-f]{8}\b|\bF1\b|\d[-e\d.−x]*|\bpx\b|\bMB\b|{\w+}", "", text).strip())
     return {text for text in left if re.search(r"[^\W\d_]", text)}

@@ -230,7 +230,7 @@ def test_every_text_of_an_audit_page_can_be_translated(planted, tmp_path, monkey
             data = {*catalog["image_id"], *boxes["source"], *boxes["class_name"], "tank", "a,b", catalog["taken_at"][0]}
             assert not untranslated(page, data)
     assert missing == {"a,b'", "image file is truncated", "{} bytes not processed)"}  # a row, and words of Pillow
-    assert "Fuga de datos" in page and "Divida con" in page and "0,95" in page
+    assert "Fuga de datos" in page and "Divida con" in page and "similitud 0," in page
 
 
 def test_a_clean_set_has_no_finding_and_passes_strict(tmp_path, capsys):

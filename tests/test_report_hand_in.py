@@ -225,6 +225,8 @@ def test_nothing_is_left_untranslated(run, monkeypatch):
         "console.error",
         "htbp",
         "elsewhere",  # a split of the recipe
+        "tank",
+        "Python",
     ]
     for path in (*(folder / "tables").iterdir(), folder / "methods.txt"):
         text = path.read_text(encoding="utf-8")

@@ -278,8 +278,7 @@ def _square_matrix(confusion: pd.DataFrame | np.ndarray, class_names: Sequence[s
 
 
 def _title(metric: str) -> str:
-    known = {"loss": tr("Loss"), "accuracy": tr("Accuracy"), "precision": tr("Precision"), "recall": tr("Recall")}
-    return known.get(metric, metric.replace("_", " ").capitalize())
+    return tr(metric.replace("_", " ").capitalize())
 
 
 def _epoch_axis(axis: Axes, epochs: int) -> None:

@@ -4,7 +4,7 @@ import argparse
 
 from marinecv import console
 from marinecv.choices import LANGUAGES
-from marinecv.language import language, tr
+from marinecv.language import tr
 
 from .. import options
 
@@ -33,14 +33,12 @@ def run(args: argparse.Namespace) -> int:
     mcv = options.library()
     how = {"frame_order": args.frame_order, "limit": args.limit, "seed": args.seed, "log": options.print_line}
     how |= {"label_errors": args.label_errors}
-    with language(args.lang):
-        audit = mcv.audit(source, folder=args.output_dir, **how)
-        page, findings, counts = audit.report(), audit.findings, audit.tables["class_counts"].drop(columns="fraction")
-        print(counts.rename(columns={"": tr("no split")}).to_string(index=False))
-        print("", audit.summary, "", sep="\n")
-        for title, serious in (("serious", True), ("worth a look", False)):
-            rows = findings[findings["serious"] == serious]
-            lines = "\n  ".join([f"{tr(title)}:", *rows["line"]])
-            print(f"{tr(title)}: {tr('nothing')}" if rows.empty else options.in_flags(lines))
+    audit = mcv.audit(source, folder=args.output_dir, **how)
+    page, findings, counts = audit.report(), audit.findings, audit.tables["class_counts"].drop(columns="fraction")
+    print(counts.rename(columns={"": tr("no split")}).to_string(index=False))
+    print("", audit.summary, "", sep="\n")
+    for title, rows in (("serious", findings[findings["serious"]]), ("worth a look", findings[~findings["serious"]])):
+        lines = "\n  ".join([f"{tr(title)}:", *rows["line"]])
+        print(f"{tr(title)}: {tr('nothing')}" if rows.empty else options.in_flags(lines))
     print(f"\n{console.link(page)}")
     return int(args.strict and findings["serious"].any())
