@@ -1,7 +1,7 @@
 """Simulated coverage of every interval and false alarms of every comparison that the library prints.
 
 Run:    python benchmarks/interval_coverage.py [--only QUANTITY ...]     a quarter of an hour on one busy core
-Writes: benchmarks/results/interval_coverage.csv; docs/statistics.md has its rows, which `page_rows` makes
+Writes: benchmarks/results/interval_coverage.csv; docs/statistics.md has the rows that `page_rows` makes
 
 Data are drawn from a population whose true value is known and given to the function of the library that a command
 calls. `measured` is how often an interval covered the truth, or a comparison of equals told them apart, with the 95%
@@ -9,6 +9,7 @@ interval (Wilson) that the number of repetitions leaves. Designs are those of th
 """
 
 import argparse
+import re
 import zlib
 from collections.abc import Iterator
 from itertools import product
@@ -39,6 +40,7 @@ REPETITIONS = 1000
 FEW_REPETITIONS = 200  # of what takes half a second
 AQUARIUM = (0.45, 0.05, 0.08, 0.12, 0.10, 0.08, 0.12)  # fractions of seven classes; of 63 images the rarest has 3
 HELD, ALARM, LOST = "interval holds the truth", "false alarms", "known images lost"
+COVERAGE = (HELD, "range holds it", "set holds the class")
 Rows = Iterator[tuple[str, str, float, list]]  # design, measure, nominal value, outcome of each repetition
 
 
@@ -66,11 +68,16 @@ def simulated(name: str) -> Iterator[list]:
 
 
 def page_rows(table: pd.DataFrame) -> list[str]:
-    """Return the rows of the table of docs/statistics.md."""
-    text = (
-        "| {quantity} | {design} | {measure} | {nominal:g} | {measured:.3f} ({low:.3f} to {high:.3f}) | {repetitions} |"
-    )
-    return [text.format(**row).replace("| nan |", "| |") for row in table.to_dict("records")]
+    """Return the rows of the table of docs/statistics.md, one for designs that differ in their last whole number."""
+    number = r"(?<![\d.])\d+(?![\d.%])(?!.*(?<![\d.])\d+(?![\d.%]))"
+    alike = ["quantity", table["design"].str.replace(number, "{}", regex=True).rename("alike"), "measure", "nominal"]
+    rows = []
+    for (quantity, design, measure, nominal), group in table.groupby(alike, sort=False, dropna=False):
+        sizes = ", ".join(re.search(number, text)[0] for text in group["design"])
+        measured = ", ".join(f"{value:.3f}" for value in group["measured"])
+        expected = f"{'coverage' if measure in COVERAGE else measure} {'' if np.isnan(nominal) else f'{nominal:g}'}"
+        rows.append(f"| {quantity}: {design.format(sizes)} | {expected.strip()} | {measured} |")
+    return rows
 
 
 def holds(figure: dict, truth: float) -> bool:
