@@ -1,7 +1,7 @@
 """Simulated coverage and width of every interval of `estimate`, beside simple random sampling of as many images.
 
     python benchmarks/estimate.py [--only DESIGN ...] [--simulations N]        some ten minutes on one core
-    writes results/estimate.csv; docs/estimate.md has its rows, which `page_rows` makes
+    writes results/estimate.csv; docs/estimate.md has the rows that `page_rows` makes
 
 Each simulation draws another batch: images with probabilities of a classifier that takes a class for its neighbor, and
 true classes drawn from these probabilities, so that they are calibrated (`overconfident`: the classifier then states
@@ -138,12 +138,17 @@ def summary(table: pd.DataFrame) -> dict:
 
 
 def page_rows(table: pd.DataFrame) -> list[str]:
-    """Return the rows of the table of docs/estimate.md."""
-    text = (
-        "| {design} | {quantity} | {coverage:.3f} ({low:.3f} to {high:.3f}) | {least:.3f} to {most:.3f} | "
-        "{estimated:.2f} ({estimated_simple:.2f}) | {width:.3f} ({width_simple:.3f}) |"
-    )
-    return [text.format(**row).replace("nan", "-") for row in table.to_dict("records")]
+    """Return the rows of the table of docs/estimate.md: a design's coverages, then what its counts have."""
+    rows = []
+    for design, group in table.groupby("design", sort=False):
+        group = group.set_index("quantity")
+        coverages = group["coverage"].reindex([ACCURACY, PRECISION, COUNT, RECALL, BY_CAMERA])
+        cells = ["" if np.isnan(value) else f"{value:.3f}" for value in coverages]
+        count = group.loc[COUNT]
+        cells += [f"{count['estimated']:.2f} ({count['estimated_simple']:.2f})"]
+        cells += [f"{count['width']:.3f} ({count['width_simple']:.3f})"]
+        rows.append(f"| {design} | {' | '.join(cells)} |".replace("|  |", "| |"))
+    return rows
 
 
 def drawn_batch(design: Design, strength: float, rng: np.random.Generator) -> pd.DataFrame:
