@@ -8,7 +8,6 @@ Printed figures come from the recipes, or from five_reports/printed.py where no 
 judge them are those of five_reports/claims.py, five_reports/bounds.py and `marinecv.evaluation`.
 """
 
-import textwrap
 from pathlib import Path
 
 from five_reports import animals, aquarium, birdcnn, birds, butterflies
@@ -24,28 +23,18 @@ REPORTS = (aquarium, animals, birds, birdcnn, butterflies)
 SCORE, SEVERAL, MANY = 0.8, 3, 20  # of the table of sizes: a score, and models to choose from
 HEAD = """# What the five reports' numbers can and cannot say
 
-Five student reports are the origin of this project. Each is honest work, and each prints numbers. This page reads those
-numbers a second time, with a pencil: a good habit with any table, and best practised on one's own.
+This page checks the printed numbers of the five student reports; [results.md](results.md) has ours. Four questions: is
+an accuracy a whole number of its images, do averages follow from their rows, is a difference more than chance, do the
+words say what the table says? A number that cannot be may come from another run, and a claim may be true though its
+table does not show it. *Fits*: nothing speaks against it. Words in quotation marks are translated from Spanish.
+`python benchmarks/reports.py` writes this page.
 
-Four questions are enough. **Could it be?** A score on {n} images is a whole number of {n}, so most decimals are
-impossible. **Does it add up?** An average lies where its rows put it. **Is it more than luck?** Two models
-that differ by a few images may be equally good. **Is it what the words say?** The table decides.
+## How much a number of images can tell
 
-A finding here is about a printed number, not about its author: a number that cannot be may come from another run, and
-a claim that a table does not carry may still be true. *Fits* means that nothing speaks against it. The reports are in
-Spanish; words between quotation marks are translated. Behind each verdict stand the functions that computed it, where
-it took more than a sum; `python benchmarks/reports.py` writes this page, and a test compares.
-
-## What so many images can tell
-
-Suppose that a model has {score:.0%} right. The table says where it may be in truth ({level:.0%}, Wilson), and by how
-much another must differ before a test of two separate samples tells them apart. Two models on the *same* images can be
-told apart by less where their predictions are kept (McNemar's test), but never by fewer than {fewest} images. Hence
-three words below: *distinguishable* as separate samples, *not distinguishable* by any test, and *open*, where it hangs
-on predictions that nobody printed. The last columns say what the best of several equal models is expected to show by
-chance, if they have nothing in common: that much a choice can flatter."""
-CLOSE = """What this project measured with the same recipes, with its own n, intervals and seeds, stands in
-[results.md](results.md)."""
+For a model with {score:.0%} correct: its {level:.0%} interval (Wilson), the difference from which a second model on
+other images is distinguishable, and the expected best of 3 or 20 equal models. On the *same* images paired predictions
+can show smaller differences, but never fewer than {fewest} images. Below: *distinguishable* as separate samples, *not
+distinguishable* by any test, *open* where it depends on predictions that are not printed."""
 
 
 def main() -> None:
@@ -65,9 +54,8 @@ def page() -> str:
         sizes(),
         *(report.findings() for report in REPORTS),
         fidelity(),
-        "## What you may still take from each",
-        "\n".join(textwrap.fill(f"- {report.taken()}", 120, subsequent_indent="  ") for report in REPORTS),
-        filled(CLOSE) + "\n",
+        "## What you may conclude from each",
+        "\n".join(filled(f"- {report.taken()}") for report in REPORTS) + "\n",
     )
 
 
@@ -78,8 +66,8 @@ def sizes() -> str:
         low, high = wilson(round(SCORE * n), n)
         best = [f"{expected_best(SCORE, n, models):.3f}" for models in (SEVERAL, MANY)]
         rows.append([f"{n:,}", f"{low:.3f} to {high:.3f}", f"{smallest_difference(SCORE, n):.3f}", *best])
-    header = ["images", "the truth may be", "another must differ by"]
-    return table([*header, f"the best of {SEVERAL} shows", f"the best of {MANY} shows"], rows)
+    header = ["images", "interval", "distinguishable from", f"best of {SEVERAL}", f"best of {MANY}"]
+    return table(header, rows)
 
 
 if __name__ == "__main__":

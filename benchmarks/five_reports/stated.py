@@ -139,26 +139,27 @@ def counts(recipe: Recipe) -> tuple[int, int, int]:
 
 
 def fidelity() -> str:
-    """Return the section of docs/reports.md on the recipes: a row each, and what differs."""
-    recipes = [RECIPES[name] for name in RECIPES if name in STATED]
-    rows = [[recipe.name, *counts(recipe)] for recipe in recipes]
-    of_text = {}
-    for recipe in recipes:
+    """Return the section of docs/reports.md on the recipes: a row a report, and what differs."""
+    of_report, of_text = {}, {}
+    for recipe in (RECIPES[name] for name in RECIPES if name in STATED):
+        of_report.setdefault(recipe.name.partition("_")[0], []).append(counts(recipe)[:2])
         for text in deviations(recipe):
             of_text.setdefault(text, []).append(recipe.name)
     listing = [
         textwrap.fill(f"- {text[0].upper()}{text[1:]} ({shortened(names)}).", 120, subsequent_indent="  ")
         for text, names in of_text.items()
     ]
-    head = f"""The recipes of this project that repeat a report's, {len(recipes)} of {len(RECIPES)}: settings that the
-        report states and the recipe has (a test compares each), settings on which a result depends and that it leaves
-        open, and named differences. What was chosen stands in the `assumptions` of each
-        (`marinecv recipes show NAME`)."""
+    rows = [
+        [name, len(pairs), *(f"{min(numbers)} to {max(numbers)}" for numbers in zip(*pairs, strict=True))]
+        for name, pairs in of_report.items()
+    ]
     return section(
         "## How the recipes keep to the reports",
-        filled(head),
-        table(["recipe", "stated", "chosen", "differs"], rows),
-        "What differs:",
+        filled(
+            "Settings that the report states, and that it leaves open (`assumptions` of `marinecv recipes show NAME`):"
+        ),
+        table(["report", "recipes", "stated", "chosen"], rows),
+        "Differences:",
         "\n".join(listing),
     )
 

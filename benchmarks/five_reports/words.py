@@ -1,7 +1,6 @@
 """Sentences and tables of docs/reports.md."""
 
 import textwrap
-from collections.abc import Callable
 
 from five_reports.bounds import counts_behind
 
@@ -9,10 +8,9 @@ FITS, CANNOT, AGAINST = "fits", "cannot be", "contradicts its own table"
 PLACES = ("", "first", "second", "third", "fourth")
 
 
-def claim(title: str, theirs: str, follows: str, verdict: str, *by: Callable) -> str:
-    """Return one finding: the printed claim, its consequence, the verdict, and the functions that computed it."""
-    names = f" ({', '.join(f'`{function.__name__}`' for function in by)})" if by else ""
-    return filled(f"**{title}** Printed: {theirs} {follows} *Verdict: {verdict}.*{names}")
+def claim(title: str, theirs: str, follows: str, verdict: str) -> str:
+    """Return one finding: what is printed, what follows from it, and the verdict."""
+    return filled(f"- **{title}** {theirs} {follows} *{verdict[0].upper()}{verdict[1:]}.*")
 
 
 def section(*paragraphs: str) -> str:
@@ -21,7 +19,11 @@ def section(*paragraphs: str) -> str:
 
 
 def filled(paragraph: str) -> str:
-    return paragraph if paragraph.startswith("#") else textwrap.fill(" ".join(paragraph.split()), 120)
+    """Return a paragraph or an item of a list in lines of 120 characters."""
+    if paragraph.startswith("#"):
+        return paragraph
+    indent = "  " if paragraph.startswith("- ") else ""
+    return textwrap.fill(" ".join(paragraph.split()), 120, subsequent_indent=indent)
 
 
 def table(header: list, rows: list[list]) -> str:
