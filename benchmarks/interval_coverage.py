@@ -9,7 +9,6 @@ interval (Wilson) that the number of repetitions leaves. Designs are those of th
 """
 
 import argparse
-import re
 import zlib
 from collections.abc import Iterator
 from itertools import product
@@ -63,20 +62,19 @@ def simulated(name: str) -> Iterator[list]:
         hits = np.asarray(outcomes, float)
         bounds = intervals.wilson(round(hits.sum()), len(hits)) if len(hits) else (np.nan, np.nan)
         row = [name, design, measure, nominal, hits.mean() if len(hits) else np.nan, *bounds, len(hits)]
-        print(*page_rows(pd.DataFrame([row], columns=COLUMNS)), flush=True)
+        print(*row, flush=True)
         yield row
 
 
 def page_rows(table: pd.DataFrame) -> list[str]:
-    """Return the rows of the table of docs/statistics.md, one for designs that differ in their last whole number."""
-    number = r"(?<![\d.])\d+(?![\d.%])(?!.*(?<![\d.])\d+(?![\d.%]))"
-    alike = ["quantity", table["design"].str.replace(number, "{}", regex=True).rename("alike"), "measure", "nominal"]
+    """Return the rows of the table of docs/statistics.md: the range over designs, and the one farthest from nominal."""
     rows = []
-    for (quantity, design, measure, nominal), group in table.groupby(alike, sort=False, dropna=False):
-        sizes = ", ".join(re.search(number, text)[0] for text in group["design"])
-        measured = ", ".join(f"{value:.3f}" for value in group["measured"])
-        expected = f"{'coverage' if measure in COVERAGE else measure} {'' if np.isnan(nominal) else f'{nominal:g}'}"
-        rows.append(f"| {quantity}: {design.format(sizes)} | {expected.strip()} | {measured} |")
+    for (quantity, measure, nominal), designs in table.groupby(["quantity", "measure", "nominal"], sort=False):
+        measured = designs["measured"]
+        farthest = designs.loc[(measured - nominal).abs().idxmax(), "design"]
+        name = "coverage" if measure in COVERAGE else measure
+        extent = f"{measured.min():.3f} to {measured.max():.3f}"
+        rows.append(f"| {quantity} | {name} | {nominal:g} | {extent} | {farthest} |")
     return rows
 
 

@@ -38,10 +38,9 @@ def names_of_rows() -> tuple[str, str]:
     recalls = {row: figures[1] for row, figures in printed.ANIMALS["from scratch"]["rows"].items()}
     text = claim(
         "Names of rows:",
-        f"supports of {listed(SUPPORTS.values())} for {listed(SUPPORTS)}.",
-        "Fifths of the public set's folders show that the numbers stand in the alphabetical order of the classes, the "
-        f"names in the order of the text: {len(moved)} of {len(SUPPORTS)} rows are another animal's. The hardest class "
-        f"from scratch is not the spider (ragno) but the {owners['ragno']}.",
+        "supports as below.",
+        "By the sizes of the public set's folders the numbers are in alphabetical order of the classes: "
+        f"{len(moved)} of {len(SUPPORTS)} rows are another animal's.",
         f"{FITS} once the names are moved" if moved else FITS,
     )
     rows = [[row, support, owners.get(row, "?"), recalls[row]] for row, support in SUPPORTS.items()]
@@ -95,10 +94,9 @@ def plateau() -> str:
     crept = reductions([1 - 1e-6 * epoch for epoch in range(epochs)], patience, stop)
     return claim(
         "Learning rate:",
-        f"`ReduceLROnPlateau` after {patience} epochs, `EarlyStopping` after {stop}, both on validation loss; "
-        f"{epochs} epochs.",
-        f"On a flat curve training ends before the rate falls (reductions: {listed(flat)}). Only a loss that falls by "
-        f"less than {MIN_DELTA:g} over {patience} epochs lowers it (after epoch {listed(crept)} of {epochs}).",
+        f"`ReduceLROnPlateau` after {patience} epochs, `EarlyStopping` after {stop}; {epochs} epochs.",
+        f"On a flat curve training ends before the rate falls (reductions: {listed(flat)}); it falls only (after epoch "
+        f"{listed(crept)}) if the loss falls by less than {MIN_DELTA:g}.",
         "in practice the callback cannot act",
     )
 
@@ -107,7 +105,7 @@ def validation_is_test() -> str:
     epochs, level = FROZEN.training.epochs, float(accuracy(FROZEN))
     return claim(
         "Validation is test:",
-        "one split; its fifth stopped the training, kept the best epoch and gave the table.",
+        "it stopped the training, chose the epoch and gave the table.",
         f"The best of {epochs} equal epochs gains {expected_best(level, N, epochs) - level:.3f} by chance.",
         "a fault of method, too small to explain the result",
     )

@@ -85,9 +85,8 @@ def order() -> str:
     return claim(
         "Base above kernel 6 above weight decay and SGD:",
         "one run each.",
-        f"On {n} images two accuracies near {level:.2f} are distinguishable as separate samples from a difference of "
-        f"{smallest_difference(level, n):.3f}, on the same images from {round(smallest_paired_difference(0, n) * n)} "
-        "images. The differences are not printed.",
+        f"Accuracies near {level:.2f} on {n} images are distinguishable from {smallest_difference(level, n):.3f}, on "
+        f"the same images from {round(smallest_paired_difference(0, n) * n)} images; the differences are not printed.",
         "open; [results.md](results.md) has the order over seeds",
     )
 

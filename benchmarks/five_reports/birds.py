@@ -53,7 +53,7 @@ def on_20() -> str:
     return claim(
         "Accuracies on 20 species",
         f"{listed(figures)}.",
-        f"They are {in_images(figures, FEW)}, all {listed(ways)}.",
+        f"{in_images(figures, FEW)}, all {listed(ways)}.",
         could_be(figures, FEW),
     )
 
@@ -145,7 +145,7 @@ def best_of_many() -> str:
     level = float(X20["multimodal"])
     return claim(
         "Best of many:",
-        f"validation scores of the winners of {printed.BIRDS_RUNS} runs, which validation chose.",
+        f"validation chose the winners of {printed.BIRDS_RUNS} runs.",
         f"The best of {printed.BIRDS_RUNS} equal, independent models of accuracy {level:.3f} would show "
         f"{expected_best(level, FEW, printed.BIRDS_RUNS):.3f}.",
         "says nothing about new images yet",

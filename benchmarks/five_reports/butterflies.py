@@ -135,8 +135,8 @@ def best_f1() -> str:
     return claim(
         "Best F1:",
         '"B2, above all at 90/10".',
-        f"With {LITTLE:.0%} of the labels B2 has {ROWS['B2', LITTLE]['macro_f1']}: {PLACES[place]} of "
-        f"three{', the lowest of the table' if lowest else ''}. It is first only with {listed(first)}.",
+        f"With {LITTLE:.0%} of the labels B2 is {PLACES[place]} of three{', the lowest of all' if lowest else ''}; "
+        f"it is first only with {listed(first)}.",
         FITS if place == 1 else AGAINST,
     )
 
