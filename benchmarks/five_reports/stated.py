@@ -182,14 +182,14 @@ def measured() -> set[str]:
 
 
 def why_not(recipe: Recipe) -> str:
-    """Return why a recipe has no result."""
+    """Return what was missing to measure a recipe."""
     if recipe.data.name == "cub_x200":
-        return "the images of the other 180 species were not at hand"
+        return "images of the other 180 species"
     if recipe.data.attributes == "image":
-        return "the attributes of single images, and the weights, were not at hand"
+        return "attributes of images, ImageNet weights"
     if recipe.model.has_backbone and recipe.model.is_pretrained and recipe.model.backbone not in WEIGHTS_HERE:
-        return "its ImageNet weights were not at hand"
-    return "not trained so far"
+        return "ImageNet weights"
+    return "time"
 
 
 def without_result() -> str:
@@ -199,4 +199,4 @@ def without_result() -> str:
         if name not in measured():
             of_reason.setdefault((why_not(recipe), command_of(recipe)), []).append(f"`{name}`")
     rows = [[why, ", ".join(names), command] for (why, command), names in of_reason.items()]
-    return table(["why", "recipes", "command"], rows)
+    return table(["missing", "recipes", "command"], rows)
