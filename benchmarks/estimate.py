@@ -142,12 +142,12 @@ def page_rows(table: pd.DataFrame) -> list[str]:
     rows = []
     for design, group in table.groupby("design", sort=False):
         group = group.set_index("quantity")
-        coverages = group["coverage"].reindex([ACCURACY, PRECISION, COUNT, RECALL, BY_CAMERA])
-        cells = ["" if np.isnan(value) else f"{value:.3f}" for value in coverages]
+        coverages = group["coverage"][[ACCURACY, PRECISION, COUNT, RECALL]]
+        cells = [f"{value:.3f}" for value in coverages]
         count = group.loc[COUNT]
         cells += [f"{count['estimated']:.2f} ({count['estimated_simple']:.2f})"]
         cells += [f"{count['width']:.3f} ({count['width_simple']:.3f})"]
-        rows.append(f"| {design} | {' | '.join(cells)} |".replace("|  |", "| |"))
+        rows.append(f"| {design} | {' | '.join(cells)} |")
     return rows
 
 

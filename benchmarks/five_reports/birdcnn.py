@@ -22,7 +22,6 @@ def findings() -> str:
         split_and_base(),
         kernel6(),
         two_conv(),
-        epochs(),
         order(),
     )
 
@@ -67,16 +66,6 @@ def two_conv() -> str:
         f"That is {pace[1]:g} minutes an epoch against {pace[0]:g}; {numbers / before:g} times as many numbers reach "
         "the first dense layer.",
         "contradicts its own times" if pace[1] > pace[0] else FITS,
-    )
-
-
-def epochs() -> str:
-    return claim(
-        "Epochs of the base:",
-        f"{BASE.training.epochs} against {TWO_CONV.training.epochs}; its accuracy peaks by epoch "
-        f"{printed.BIRDCNN_PEAK}.",
-        f"All had {TWO_CONV.training.epochs}, so the peaks compare.",
-        FITS if TWO_CONV.training.epochs >= printed.BIRDCNN_PEAK else "not comparable",
     )
 
 

@@ -18,7 +18,7 @@ from five_reports.words import AGAINST, CANNOT, FITS, PLACES, claim, filled, hit
 
 from marinecv.data.manifests import load_manifest
 from marinecv.evaluation.intervals import wilson
-from marinecv.recipes.butterflies import DENOISE, PUBLISHED, PUBLISHED_N, published_at
+from marinecv.recipes.butterflies import PUBLISHED, PUBLISHED_N, published_at
 
 N = PUBLISHED_N
 LINES = {line.removeprefix("butterflies_").upper(): line for line in PUBLISHED}
@@ -46,7 +46,6 @@ def findings() -> str:
         gain(),
         significantly(),
         more_labels(),
-        restoration(),
     )
 
 
@@ -69,9 +68,8 @@ def how_many() -> str:
     return claim(
         "Number of test images:",
         "not printed.",
-        f"All accuracies are whole numbers of {first} images; the next number that gives all is {following}. Our test "
-        f"split of these {classes} species has {ours}; that of all {printed.BUTTERFLIES_SPECIES} species has "
-        f"{printed.BUTTERFLIES_SPECIES * ours // classes}.",
+        f"All accuracies are whole numbers of {first} (next: {following}). Our test split has {ours} images; that of "
+        f"all {printed.BUTTERFLIES_SPECIES} species has {printed.BUTTERFLIES_SPECIES * ours // classes}.",
         f"{FITS} {first} images; not comparable with our {ours}",
     )
 
@@ -191,15 +189,6 @@ def more_labels() -> str:
         f"That is {before - after} images ({distinguishable_by_chance(before, after, N)}): chance of the training, "
         f"larger than the claimed differences of {listed(claimed)}.",
         "one run a row says nothing about a classifier",
-    )
-
-
-def restoration() -> str:
-    return claim(
-        "Denoising:",
-        f"a mean error of {DENOISE.published['validation']['mse']}.",
-        "Neither the images nor the error of the noisy images are printed ([ours](butterflies.md)).",
-        "says nothing about how much noise is removed",
     )
 
 

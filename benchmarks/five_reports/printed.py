@@ -34,7 +34,6 @@ BIRDS_PROJECTS = {"classification": 24, "optuna-tuning-clasificacion": 67}  # in
 BIRDCNN_SPLIT = (892, 223)  # train and validation
 BIRDCNN_FLATTENED = 256 * 16 * 16  # of the first dense layer, the same in the code of all its networks
 BIRDCNN_MINUTES = {"birdcnn_base": 40, "birdcnn_two_conv": 40}
-BIRDCNN_PEAK = 12  # the last of "epochs 10 to 12"
 
 BUTTERFLIES_GAIN = 36  # percent, of the abstract
 BUTTERFLIES_BATCH = 64
