@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from marinecv.evaluation.intervals import wilson
+from marinecv.report.curve_figures import learning_curves
 from marinecv.report.figures import save_png
 from marinecv.report.style import COLORS, INK, new_figure, styled
 
@@ -22,7 +24,7 @@ def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     for chart in (finetune, inference_engines, laptop, train_step, peers):
         save_png(chart(pd.read_csv(MEASURED / f"{SOURCES[chart]}.csv")), PICTURES / f"{chart.__name__}.png")
-    for chart in (localization, losses, reconstructed):
+    for chart in (localization, losses, reconstructed, butterflies_accuracy):
         save_png(chart(pd.read_csv(ROOT / "results" / f"{SOURCES[chart]}.csv")), PICTURES / f"{chart.__name__}.png")
 
 
@@ -169,6 +171,17 @@ def reconstructed(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def butterflies_accuracy(table: pd.DataFrame) -> Figure:
+    """Test accuracy by labeled images, the mean of three seeds with the 95% interval of one seed's images."""
+    is_drawn = (table["metric"] == "accuracy") & (table["split"] == "test") & table["image_size"].isin((64, 224))
+    rows = table[is_drawn & ~table["recipe"].str.contains("val_loss|pseudo")]
+    rows = rows.rename(columns={"n_train": "images", "ours": "value"})
+    means = rows[rows["seed"] == "all"]
+    intervals = [wilson(round(value * n), n) for value, n in zip(means["value"], means["n"], strict=True)]
+    means = means.assign(low=[low for low, _ in intervals], high=[high for _, high in intervals])
+    return learning_curves(means, "accuracy", means.assign(value=means["published"]).dropna(subset="value"))
+
+
 SOURCES = {
     finetune: "finetune_epoch",
     inference_engines: "inference_engines",
@@ -178,6 +191,7 @@ SOURCES = {
     localization: "birds_localization",
     losses: "butterflies_losses",
     reconstructed: "butterflies_reconstructions",
+    butterflies_accuracy: "butterflies_fractions",
 }
 
 
