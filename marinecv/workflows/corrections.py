@@ -12,7 +12,6 @@ import pandas as pd
 from marinecv.choices import SCORED_SPLITS
 from marinecv.console import Log
 from marinecv.data.images import read_header
-from marinecv.data.names import EMPTY_CLASS
 from marinecv.data.photos import crop_paths, is_of_crops
 from marinecv.data.splits.split_catalog import write_split
 from marinecv.data.user_tables import usable
@@ -89,7 +88,7 @@ def train_corrected(
 
 def with_labels(answers: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
     """Return answers with the `label` that each gives, or `problem`, why it gives none."""
-    label = answers["class_name"].mask(answers["answer"] == EMPTY, EMPTY_CLASS)
+    label = answers["class_name"]
     unknown = "of class " + label + ", which the run does not know"
     reason = answers["answer"].map({EMPTY: "nothing is there", UNKNOWN: "nobody can say what it is"}).fillna(unknown)
     is_known = label.isin(class_names) & (answers["answer"] != UNKNOWN)

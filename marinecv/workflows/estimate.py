@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.console import Log, silent
-from marinecv.data.names import EMPTY_CLASS
 from marinecv.data.user_tables import usable
 from marinecv.evaluation import checked_sample
 from marinecv.evaluation.checked_sample import COUNT, LOOKS, PRECISION, RECALL, draw_sample, estimates
@@ -16,7 +15,7 @@ from marinecv.evaluation.estimates import has_interval
 from marinecv.evaluation.events import event_numbers
 from marinecv.files.csv_tables import write_table
 from marinecv.files.hashes import sha256
-from marinecv.review.corrections import EMPTY, UNKNOWN
+from marinecv.review.corrections import UNKNOWN
 from marinecv.review.folder import ESTIMATE, ITEM_COLUMNS, RANDOM, ReviewFolder
 from marinecv.review.server import serve
 from marinecv.runs import Run
@@ -109,7 +108,7 @@ def estimate(
         predict(run, images, output=place / PREDICTIONS, demonstration=demonstration, log=log)
     predictions = read_answers(place / PREDICTIONS)
     ids = [os.path.relpath(path, images).replace(os.sep, "/") for path in predictions["path"]]
-    predictions, batch = predictions.assign(image_id=ids), usable(predictions.assign(image_id=ids))
+    batch = usable(predictions.assign(image_id=ids))
     opened = opened or new_sample(run, images, batch, check, seed, place, log)
     about = opened.about
     if (about.kind, about.seed, len(opened.items)) != (ESTIMATE, seed, min(check, len(batch))):
@@ -144,7 +143,6 @@ def new_sample(run: Run, images, batch: pd.DataFrame, check: int, seed: int, pla
 def true_classes(opened: ReviewFolder, first: int | None = None) -> pd.DataFrame:
     """Return `image_id, class_name` of the answers, or of the `first` ones in the order of the sample."""
     answers = opened.answered()[:first]
-    answers["class_name"] = answers["class_name"].mask(answers["answer"] == EMPTY, EMPTY_CLASS)
     return answers.loc[answers["answer"] != UNKNOWN, ["image_id", "class_name"]]
 
 

@@ -132,7 +132,7 @@ def own_items(run: Run, seed: int, log: Log) -> tuple[pd.DataFrame, pd.DataFrame
         log(f"Label errors are not searched: {error}")
         likely = pd.Series(dtype=str)
     ranks = pd.Series(-np.arange(len(likely), dtype=float), likely).reindex(rows["image_id"]).fillna(-np.inf)
-    groups = photos_to_rows(rows, related(run, log)[0])
+    groups = groups_of(rows.assign(group=rows["image_id"].map(related(run, log)[0]).fillna("")))
     scores = {LABEL_ERROR: ranks.to_numpy(), UNCERTAIN: uncertain(probabilities)}
     is_held_out = rows["split"].isin(SCORED_SPLITS).to_numpy()
     order = review_order(np.arange(len(rows)), scores, similarity(probabilities, embeddings), is_held_out, seed)
@@ -169,11 +169,6 @@ def folder_items(
     both = pd.concat([train.assign(image_id=OF_TRAIN + train["image_id"]), rows], ignore_index=True)
     neighbors = nearest_train_images(both, np.concatenate([known, embeddings]))
     return items, neighbors[neighbors["image_id"].isin(items["image_id"])]
-
-
-def photos_to_rows(rows: pd.DataFrame, groups: pd.Series) -> pd.Series:
-    """Return the group of each row, by its image or photograph; without one it is its own."""
-    return groups_of(rows.assign(group=rows["image_id"].map(groups).fillna("").to_numpy()))
 
 
 def probabilities_of(run: Run, predictions: pd.DataFrame) -> np.ndarray:
