@@ -146,7 +146,8 @@ def prove(run: Run, log: Log) -> None:
             before, after = (predictions_of_items(each, drawn.reset_index(), log) for each in (base, run))
         for each in (base, run):
             each.note("test evaluation: random images of a review")
-        tables = [relabeled(table, drawn["label"]).assign(split=CHECK) for table in (after, before)]
+        both = [table[table["image_id"].isin(drawn.index)] for table in (after, before)]
+        tables = [table.assign(true_class=table["image_id"].map(drawn["label"]), split=CHECK) for table in both]
         groups = drawn["event"].mask(drawn["event"] == "", drawn.index.to_series())
         sentences.append(proof_sentence(compare_runs(*tables, CHECK, groups=groups), base))
     write_json(run.path(CORRECTIONS), about | {"sentences": sentences})
@@ -171,12 +172,6 @@ def both_scores(before: pd.DataFrame, after: pd.DataFrame, split: str, groups: p
     return [
         f"{split}, {changed} of {len(after)} labels corrected: accuracy {'; '.join(texts)}. This is a use of {split}."
     ]
-
-
-def relabeled(predictions: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
-    """Return the predictions of the images that `labels` has, by `image_id`, with these as their true classes."""
-    rows = predictions[predictions["image_id"].isin(labels.index)]
-    return rows.assign(true_class=rows["image_id"].map(labels))
 
 
 def predictions_of_items(run: Run, items: pd.DataFrame, log: Log) -> pd.DataFrame:
