@@ -228,7 +228,7 @@ NO_RUN = "evaluate|explain|export --check|latent|report|compare run|ensemble run
 NO_RUN += "|autoencode --resume|search --resume|learning-curve --resume|learning-curve --encoder"
 NO_RUN += "|recipes reproduce aquarium --resume"
 NOT_CORRECTED = ("--image-size 64", "--image-size 64 128", "--folds 5", "--recipe aquarium_four_conv", "--minutes 3")
-NOT_CORRECTED += ("--backbone mobilenet", "--resume run", "--limit 9", "--split-by group", "--crops", "--merge-case")
+NOT_CORRECTED += ("--backbone mobilenet", "--limit 9", "--split-by grouped", "--crops", "--merge-case")
 NOT_CORRECTED += ("--input-range signed", "--columns class=Species", "--frame-order time")
 EARLY = [
     *((f"{words} --data-dir NOPE", "NOPE is no folder and no .zip") for words in NO_DATA.split("|")),
