@@ -12,7 +12,7 @@ from marinecv.data.user_tables import usable
 from marinecv.evaluation import checked_sample
 from marinecv.evaluation.checked_sample import COUNT, LOOKS, PRECISION, RECALL, draw_sample, estimates
 from marinecv.evaluation.estimates import has_interval
-from marinecv.evaluation.events import event_numbers
+from marinecv.evaluation.events import event_names
 from marinecv.files.csv_tables import write_table
 from marinecv.files.hashes import sha256
 from marinecv.review.corrections import UNKNOWN
@@ -131,9 +131,8 @@ def new_sample(run: Run, images, batch: pd.DataFrame, check: int, seed: int, pla
     """Draw the images to check from those of a folder that can be read."""
     if batch.empty:
         raise ValueError(f"No image of {images} can be read. The reasons are in {place / PREDICTIONS}.")
-    numbers = event_numbers(batch, EVENT_GAP)
-    batch = batch.assign(event=("event " + (numbers + 1).astype(str)).where(numbers >= 0, ""), drawn=RANDOM)
-    items = draw_sample(batch, check, seed).assign(box="", split="", given_class="")[ITEM_COLUMNS]
+    batch = batch.assign(event=event_names(batch, EVENT_GAP), drawn=RANDOM, box="", split="", given_class="")
+    items = draw_sample(batch, check, seed)[ITEM_COLUMNS]
     items["path"] = items["path"].map(os.path.abspath)
     about = {"kind": ESTIMATE, "run": str(run.folder.absolute()), "images": str(Path(images).absolute())}
     log(f"{len(items)} of {len(batch)} images to check, drawn at random by predicted class: {place / 'items.csv'}")

@@ -19,7 +19,7 @@ from marinecv.data.places import with_places
 from marinecv.data.shards.records import photo_and_box
 from marinecv.data.user_tables import usable, with_place_columns
 from marinecv.evaluation.calibration import calibrated
-from marinecv.evaluation.events import event_numbers
+from marinecv.evaluation.events import event_names
 from marinecv.evaluation.latent import nearest_images
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import probabilities_of_table, read_predictions
@@ -152,8 +152,7 @@ def folder_items(
     catalog = crops_of_files(run, files, how, log)
     if catalog is None:
         catalog = with_places(image_table(root, [(file, "") for file in files]))
-    events = event_numbers(catalog, event_gap)
-    catalog["group"] = ("event " + (events + 1).astype(str)).where(events >= 0, "")
+    catalog["group"] = event_names(catalog, event_gap)
     catalog = usable(group_catalog(catalog, find_pairs(catalog, log=log)))
     pixels, catalog = readable_images(catalog.reset_index(drop=True), run.spec, log)
     rows, model = usable(catalog), run.load_model()
