@@ -108,10 +108,10 @@ def with_nearest_images(table: pd.DataFrame, rows: pd.DataFrame, embeddings: np.
     is_train = (rows["split"] == "train").to_numpy()
     train = np.flatnonzero(is_train | ~is_train.any())
     unit = normalize(embeddings)
-    of_train, found = unit[train], []
+    of_train, count, found = unit[train], len(NEAREST_COLUMNS), []
     for place in places:
         similarity = pd.Series(of_train @ unit[place], rows["image_id"].iloc[train])
-        similarity = similarity[groups[train] != groups[place]].nlargest(len(NEAREST_COLUMNS))
-        found.append(dict(zip(NEAREST_COLUMNS, similarity.index, strict=False)))
-    nearest = pd.DataFrame(found, table.index, NEAREST_COLUMNS).fillna("")
+        nearest = similarity[groups[train] != groups[place]].nlargest(count).index
+        found.append([*nearest, *[""] * count][:count])
+    nearest = pd.DataFrame(found, table.index, NEAREST_COLUMNS, dtype=str)
     return table.assign(path=rows["path"].iloc[places].to_numpy()).join(nearest)[TABLE_COLUMNS]
