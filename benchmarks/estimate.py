@@ -1,7 +1,7 @@
 """Coverage and width of every interval of `estimate`, simulated and on real images, beside simple random sampling.
 
     python benchmarks/estimate.py [--only DESIGN ...] [--simulations N]        some ten minutes on one core
-    python benchmarks/estimate.py --real DATA ... [--simulations 20]           some three minutes a data set
+    python benchmarks/estimate.py --real DATA ... [--simulations 200]          some three minutes a data set
     writes results/estimate.csv; docs/estimate.md has its rows, which `page_rows` makes
 
 Each simulation draws another batch: images with probabilities of a classifier that takes a class for its neighbor, and
@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
     for name in args.real or args.only:
-        table = real(name, args.simulations or 20) if args.real else simulated(name, args.simulations or 1000)
+        table = real(name, args.simulations or 200) if args.real else simulated(name, args.simulations or 1000)
         table = table.assign(recipe="", commit=commit(), recipe_hash="")
         print(*page_rows(table), sep="\n", flush=True)
         if args.output.is_file():
