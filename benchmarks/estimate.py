@@ -1,6 +1,7 @@
-"""Simulated coverage and width of every interval of `estimate`, beside simple random sampling of as many images.
+"""Coverage and width of every interval of `estimate`, simulated and on real images, beside simple random sampling.
 
     python benchmarks/estimate.py [--only DESIGN ...] [--simulations N]        some ten minutes on one core
+    python benchmarks/estimate.py --real DATA ... [--simulations 200]          some three minutes a data set
     writes results/estimate.csv; docs/estimate.md has the rows that `page_rows` makes
 
 Each simulation draws another batch: images with probabilities of a classifier that takes a class for its neighbor, and
@@ -14,9 +15,16 @@ number of simulations leaves; `least` and `most` are those of single classes wit
 the fraction of classes of the batch (and cameras) that have an interval. Simple random sampling: Wilson's interval of
 the images of ten or more that count; `width` and `width_simple` are means over what both estimate, counts as a fraction
 of the images.
+
+With `--real` a run is trained on a quarter of a data set, and the other images are the folder that `mcv.estimate` gets,
+with their labels as `answers`: 150 are checked, and each simulation is another seed. So large a part of these images is
+checked that Wilson's intervals are narrowed by sqrt(1 - n/N).
 """
 
 import argparse
+import os
+import shutil
+import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +33,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
+import marinecv as mcv
+from marinecv.data.user_tables import usable
 from marinecv.environment import commit
 from marinecv.evaluation.checked_sample import (
     ACCURACY,
@@ -43,6 +53,7 @@ from marinecv.files.csv_tables import write_table
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "estimate.csv"
 BY_CAMERA = "count by camera"
 MIN_CELL = 200  # intervals of a class, to name its coverage
+TRAINED = 0.25  # fraction of real images
 
 
 @dataclass(frozen=True)
@@ -82,16 +93,19 @@ def main() -> None:
     """Simulate one design after the other and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=DESIGNS, default=list(DESIGNS), metavar="DESIGN")
-    parser.add_argument("--simulations", type=int, default=1000)
+    parser.add_argument("--real", nargs="+", metavar="DATA", help="data sets by name, in place of designs")
+    parser.add_argument("--simulations", type=int)
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
-    for name in args.only:
-        table = simulated(name, args.simulations).assign(recipe="", commit=commit(), recipe_hash="")
+    for name in args.real or args.only:
+        table = real(name, args.simulations or 200) if args.real else simulated(name, args.simulations or 1000)
+        table = table.assign(recipe="", commit=commit(), recipe_hash="")
         print(*page_rows(table), sep="\n", flush=True)
         if args.output.is_file():
             earlier = pd.read_csv(args.output)
-            table = pd.concat([earlier[earlier["design"] != name], table])
-        table = table.sort_values("design", key=lambda names: names.map(list(DESIGNS).index), kind="stable")
+            table = pd.concat([earlier[earlier["design"] != table["design"].iloc[0]], table])
+        order = {design: number for number, design in enumerate(DESIGNS)}  # then real images
+        table = table.sort_values("design", key=lambda names: names.map(order).fillna(len(order)), kind="stable")
         write_table(args.output, table, float_format="%.4f")
 
 
@@ -99,13 +113,44 @@ def simulated(name: str, simulations: int) -> pd.DataFrame:
     """Return a row a quantity of one design, whose random numbers depend on its name alone."""
     design, rng, outcomes = DESIGNS[name], np.random.default_rng(zlib.crc32(name.encode())), []
     strength = strength_of(design)
-    for number in range(simulations):
+    for _ in range(simulations):
         batch = drawn_batch(design, strength, rng)
-        outcomes.append(outcome(design, batch, int(rng.integers(2**32)), rng).assign(simulation=number))
-    rows = []
-    for quantity, of_quantity in pd.concat(outcomes).groupby("quantity", sort=False):
-        rows.append({"design": name, "quantity": quantity, "images": design.images, **summary(of_quantity)})
-    return pd.DataFrame(rows).assign(simulations=simulations)
+        outcomes.append(outcome(design, batch, int(rng.integers(2**32)), rng))
+    return summaries(name, design.images, outcomes)
+
+
+def real(name: str, seeds: int) -> pd.DataFrame:
+    """Return a row a quantity of a data set, on a part of which a run is trained, over seeds of the sample."""
+    rows = usable(mcv.read_catalog(mcv.find_data(name, log=None), log=None)).assign(split="")
+    is_known = rows["image_id"].isin(rows.groupby("class_name").sample(frac=TRAINED, random_state=0)["image_id"])
+    outcomes, check, rng = [], Design.check, np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as place:
+        how = {"minutes": 2, "backbone": "mobilenet", "split_by": "grouped"}
+        run = mcv.train(rows[is_known], folder=Path(place, "run"), **how)
+        (photos := Path(place, "photos")).mkdir()
+        labels = rows[~is_known].assign(image_id=rows["image_id"].str.replace("/", "_"))
+        for row in labels.itertuples():
+            (photos / row.image_id).symlink_to(row.path)
+        labels = labels[["image_id", "class_name"]]
+        for seed in range(seeds):
+            (folder := Path(place, f"estimate-{seed}")).mkdir()
+            if seed:  # the predictions are the same
+                shutil.copy(Path(place, "estimate-0", "predictions.csv"), folder)
+            result = mcv.estimate(run, photos, check=check, answers=labels, folder=folder, seed=seed, log=None)
+            batch = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
+            batch["true_class"] = batch["path"].map(os.path.basename).map(labels.set_index("image_id")["class_name"])
+            outcomes.append(with_truth(result.table, batch, rng.permutation(len(batch))[:check]))
+            outcomes[-1]["width_simple"] *= np.sqrt(1 - check / len(batch))
+    accuracy = (batch["true_class"] == batch["predicted_class"]).mean()
+    return summaries(f"{name}, real images, accuracy {accuracy:.2f}", len(batch), outcomes)
+
+
+def summaries(name: str, images: int, outcomes: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return a row a quantity, from the estimates of each simulation."""
+    table = pd.concat([outcome.assign(simulation=number) for number, outcome in enumerate(outcomes)])
+    of = table.groupby("quantity", sort=False)
+    rows = [{"design": name, "quantity": quantity, "images": images, **summary(rows)} for quantity, rows in of]
+    return pd.DataFrame(rows).assign(simulations=len(outcomes))
 
 
 def summary(table: pd.DataFrame) -> dict:
@@ -203,13 +248,17 @@ def outcome(design: Design, batch: pd.DataFrame, seed: int, rng: np.random.Gener
             if found["high"] - found["low"] <= design.stop:
                 break
         answers = answers[:looked]
-    table = estimates(predictions, answers)
+    return with_truth(estimates(predictions, answers), batch, rng.permutation(len(batch))[: len(answers)])
+
+
+def with_truth(table: pd.DataFrame, batch: pd.DataFrame, simple: np.ndarray) -> pd.DataFrame:
+    """Return estimates of a batch with the `truth` of each, and the width by the images of a simple random sample."""
     masks = {
         column: {name: (batch[column] == name).to_numpy() for name in batch[column].unique()}
         for column in ("true_class", "predicted_class", "camera")
+        if column in batch
     }
     right = (batch["true_class"] == batch["predicted_class"]).to_numpy()
-    simple = rng.permutation(len(batch))[: len(answers)]
     truths, widths = [], []
     for row in table.itertuples():
         base, is_hit = sets_of(row, masks, right)
@@ -224,7 +273,7 @@ def outcome(design: Design, batch: pd.DataFrame, seed: int, rng: np.random.Gener
     table[["low", "high"]] = table[["low", "high"]].div(table["N"].where(is_count, 1), axis=0)
     truths = np.array(truths) / table["N"].where(is_count, 1)
     table["quantity"] = table["quantity"].mask(is_count & (table["camera"] != ""), BY_CAMERA)
-    return table.assign(truth=truths, width_simple=widths, num_checked=len(answers))
+    return table.assign(truth=truths, width_simple=widths, num_checked=len(simple))
 
 
 def sets_of(row, masks: dict, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -84,9 +84,9 @@ def refuse_with(args: argparse.Namespace, flag: str, others: tuple[str, ...] | N
     given = [name for name, value in vars(args).items() if value not in (None, False, 0) and name not in free]
     ignored = [name for name in given if others is None or name in others]
     if getattr(args, flag) and ignored:
-        flags = ", ".join("--" + name.replace("_", "-") for name in ignored)
-        named = "A path of images" if flag == "images" else f"--{flag}"
-        raise ValueError(f"{named} cannot be combined with {flags}. Leave out one or the other.")
+        flags = ["a path of images" if name == "images" else "--" + name.replace("_", "-") for name in (flag, *ignored)]
+        named, others = flags[0][0].upper() + flags[0][1:], ", ".join(flags[1:])
+        raise ValueError(f"{named} cannot be combined with {others}. Leave out one or the other.")
 
 
 def one_size(args: argparse.Namespace) -> None:

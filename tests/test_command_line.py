@@ -227,6 +227,9 @@ NO_DATA += "|explain run|latent run|data pack|data materialize|recipes reproduce
 NO_RUN = "evaluate|explain|export --check|latent|report|compare run|ensemble run|pretrain --resume|finetune --resume"
 NO_RUN += "|autoencode --resume|search --resume|learning-curve --resume|learning-curve --encoder"
 NO_RUN += "|recipes reproduce aquarium --resume"
+NOT_CORRECTED = ("--image-size 64", "--image-size 64 128", "--folds 5", "--recipe aquarium_four_conv", "--minutes 3")
+NOT_CORRECTED += ("--backbone mobilenet", "--limit 9", "--split-by grouped", "--crops", "--merge-case")
+NOT_CORRECTED += ("--input-range signed", "--columns class=Species", "--frame-order time")
 EARLY = [
     *((f"{words} --data-dir NOPE", "NOPE is no folder and no .zip") for words in NO_DATA.split("|")),
     *((f"{words} NOPE", "There is no folder NOPE.") for words in NO_RUN.split("|")),
@@ -251,7 +254,9 @@ EARLY = [
     ("pretrain --data-dir two --output-dir file", "file is a file. Name another folder with --output-dir."),
     ("audit --data-dir two --output-dir file/new", "file/new, and ...file is a file. Name another folder"),
     ("finetune --data-dir two --output-dir two", "two exists and is not empty."),
-    ("train two --resume run", "--resume cannot be combined with --images"),
+    ("train two --resume run", "--resume cannot be combined with a path of images."),
+    ("train two --corrections new.csv", "--corrections cannot be combined with a path of images."),
+    *((f"train --corrections new.csv {flag}", f"combined with {flag.split()[0]}. Leave out") for flag in NOT_CORRECTED),
     ("train", "Name the folder of your images"),
     ("pretrain --data-dir one", 'one class, "eel"'),
     ("finetune --data-dir none", "There is no image file in ...none."),

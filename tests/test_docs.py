@@ -56,11 +56,13 @@ def test_the_page_on_statistics_has_every_row_that_was_simulated(monkeypatch):
     assert all(f"{row.measured:.3f}" in notes for row in table[wrong & (table["nominal"] == 0.95)].itertuples())
 
 
-def test_the_page_on_estimates_has_every_row_that_was_simulated(monkeypatch):
+def test_the_page_on_estimates_has_every_row_that_was_measured(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     simulation = importlib.import_module("estimate")
     table = pd.read_csv(simulation.RESULTS)
-    assert set(table["design"]) == set(simulation.DESIGNS) and (table["simulations"] == 1000).all()
+    is_real = table["design"].str.contains("real images")
+    assert set(table["design"][~is_real]) == set(simulation.DESIGNS) and (table["simulations"][~is_real] == 1000).all()
+    assert is_real.any()
     rows = simulation.page_rows(table)
     assert [line for line in read("estimate.md").splitlines() if line in rows] == rows
 

@@ -190,10 +190,11 @@ def test_answers_of_other_images_and_double_ones_are_refused(ids):
         estimates(table, pd.DataFrame({"image_id": ids, "class_name": "fox"}))
 
 
-def test_intervals_hold_the_truth_about_as_often_as_they_say():
+@pytest.mark.parametrize("noise", [0.2, 0.06])
+def test_intervals_hold_the_truth_about_as_often_as_they_say(noise):
     rng, covered = np.random.default_rng(8), {}
     for seed in range(150):
-        table, true = batch_of(rng, n=900)
+        table, true = batch_of(rng, n=900, noise=noise)
         found = estimates(table, answers_of(draw_sample(table, 100, seed), true))
         truths = {"accuracy": [(table["predicted_class"] == true).mean()]}
         truths[COUNT] = [(true == name).sum() for name in NAMES]
@@ -203,6 +204,10 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
         for quantity, values in truths.items():
             rows = found[(found["quantity"] == quantity) & (found["camera"] == "")]
             covered.setdefault(quantity, []).extend((rows["low"] <= values) & (values <= rows["high"]))
-    assert {quantity: 0.9 <= np.mean(hits) <= 0.99 for quantity, hits in covered.items()} == dict.fromkeys(
-        covered, True
-    )
+    most = dict.fromkeys(covered, 0.99) | {
+        COUNT: 0.98
+    }  # with all of the prior in both parts 0.989 where errors are few
+    outside = {
+        quantity: np.mean(hits) for quantity, hits in covered.items() if not 0.9 <= np.mean(hits) <= most[quantity]
+    }
+    assert not outside

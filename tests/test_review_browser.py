@@ -1,12 +1,18 @@
 """The review page in a real browser, by the keyboard alone."""
 
+import os
+import subprocess
+import sys
 from importlib.resources import files
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from conftest import COLORS, draw_image
 from pages import started_browser
 from reviews import make_review, served
 
+from marinecv.files.csv_tables import read_table
 from marinecv.review.corrections import CLASS, EMPTY, UNKNOWN, Answer, Corrections
 from marinecv.review.session import Refused, Session
 
@@ -273,3 +279,37 @@ def test_axe_finds_nothing_serious(opened, axe, scheme):
         violations = page.page.evaluate("axe.run().then(result => result.violations)")
         serious = [violation for violation in violations if violation["impact"] in ("serious", "critical")]
         assert not serious, [(each["id"], each["nodes"][0]["html"][:200]) for each in serious]
+
+
+@pytest.mark.slow
+def test_an_estimate_is_answered_by_keys_and_printed(browser, axe, finished_run, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(36):
+        name = sorted(COLORS)[number % 3]
+        draw_image(name, 100 + number).save(photos / f"{name}_{number}.jpg")
+    words = ["estimate", str(finished_run), str(photos), "--check", "20", "--output-dir", str(tmp_path / "out")]
+    command = [sys.executable, Path(__file__).parents[1] / "run.py", *words]
+    environment = {**os.environ, "BROWSER": "true"}  # opens nothing
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment) as process:
+        address = next(line.split()[3] for line in process.stdout if line.startswith("The review page: "))
+        page = Page(browser, address, viewport={"width": 1280, "height": 800}, bypass_csp=True)
+        page.page.evaluate(axe)
+        assert page.page.title() == "Estimate of photos" and "has no answer" not in page.page.inner_text("#status")
+        right = []
+        for number in range(20):
+            card = page.page.inner_text(".card.current")
+            [true] = [name for name in sorted(COLORS) if f"{name}_" in page.page.get_attribute(".current img", "alt")]
+            right.append(true in card)
+            if number == 10:
+                violations = page.page.evaluate("axe.run().then(result => result.violations)")
+                assert not [each for each in violations if each["impact"] in ("serious", "critical")]
+            page.press(str(sorted(COLORS).index(true) + 1))
+        page.page.get_by_text("Enough is answered. You can close the page.").wait_for()
+        page.page.close()
+        printed = process.stdout.read()
+    assert process.returncode == 0 and not page.complaints
+    accuracy = read_table(tmp_path / "out" / "estimate.csv").iloc[0]
+    text = " ".join(f"{float(accuracy[name]):.2f}" for name in ("value", "low", "high"))
+    assert "accuracy {} ({} to {}) from 20 of 20 checked.".format(*text.split()) in printed
+    assert float(accuracy["low"]) <= sum(right) / 20 <= float(accuracy["high"])

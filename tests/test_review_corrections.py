@@ -66,7 +66,7 @@ def test_a_folder_of_images_joins_its_answers_in_their_order(tmp_path):
     answers.add(["b"], EMPTY)
     opened = ReviewFolder(folder.folder)
     assert opened.answered()[["image_id", "answer", "class_name"]].to_numpy().tolist() == [
-        ["b", EMPTY, ""],
+        ["b", EMPTY, "empty"],
         ["a", CLASS, "fox"],
     ]
     assert opened.about.class_names == ("fox", "deer") and opened.neighbors.empty

@@ -170,7 +170,7 @@ def test_the_commands_export_import_and_train(run, photos, capsys, tmp_path):
     )
 
 
-def test_what_corrections_cannot_do(run, tmp_path, capsys):
+def test_what_corrections_cannot_do(run, tmp_path):
     review = mcv.review(run, page=False, log=None)
     refuse = "is not the corrections.csv of a review"
     with pytest.raises(ValueError, match=refuse):
@@ -191,9 +191,6 @@ def test_what_corrections_cannot_do(run, tmp_path, capsys):
     Corrections(review.corrections).undo()
     with pytest.raises(ValueError, match="has no answer yet"):
         mcv.train(corrections=review.corrections, log=None)
-    assert "--corrections cannot be combined with --minutes" in refused(
-        capsys, "train", "--corrections", review.corrections, "--minutes", "3"
-    )
     assert not (tmp_path / "runs").exists() or not [*Path("runs").iterdir()]
 
 

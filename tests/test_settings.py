@@ -26,6 +26,7 @@ from marinecv.training.settings import NOT_SETTINGS, read_recipe, settings_of, t
 from marinecv.workflows import prepare, train_runs
 from marinecv.workflows import train as workflow
 from pipelines import options
+from pipelines.commands import train as train_command
 
 OTHER = {
     "data.boxes": "detections.json",
@@ -116,6 +117,13 @@ def typed(*words):
     parser = argparse.ArgumentParser()
     options.add(parser, "--set")
     return options.changes(parser.parse_args(["--set", *words]))
+
+
+def test_train_takes_the_seed_of_the_recipe_unless_one_is_typed():
+    parser = argparse.ArgumentParser()
+    train_command.add_arguments(parser)
+    assert "training.seed" not in options.changes(parser.parse_args(["--corrections", "corrections.csv"]))
+    assert options.changes(parser.parse_args(["--seed", "0"]))["training.seed"] == 0
 
 
 def changed(key, recipe):

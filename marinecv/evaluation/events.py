@@ -79,6 +79,12 @@ def event_numbers(table: pd.DataFrame, gap: str) -> pd.Series:
     return (starts.cumsum() - 1).reindex(range(len(table)), fill_value=-1).set_axis(table.index)
 
 
+def event_names(table: pd.DataFrame, gap: str) -> pd.Series:
+    """Return the event of each row, such as "event 1"; "" without camera or time. As of `events_of`."""
+    numbers = event_numbers(table, gap)
+    return ("event " + (numbers + 1).astype(str)).where(numbers >= 0, "")
+
+
 def _image_names(table: pd.DataFrame) -> pd.Series:
     """Return the name of the image of each row; ValueError where there is none."""
     column = next((name for name in ("file", "image_id", "path") if name in table), "file")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from cleanlab.count import num_label_issues
+from sklearn.preprocessing import normalize
 
 from marinecv.data.groups import groups_of
 from marinecv.data.splits.partition import partition_groups
@@ -106,12 +107,11 @@ def with_nearest_images(table: pd.DataFrame, rows: pd.DataFrame, embeddings: np.
     places, groups = pd.Index(rows["image_id"]).get_indexer(table["image_id"]), groups_of(rows).to_numpy()
     is_train = (rows["split"] == "train").to_numpy()
     train = np.flatnonzero(is_train | ~is_train.any())
-    unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-    of_train, found = unit[train], []
+    unit = normalize(embeddings)
+    of_train, count, found = unit[train], len(NEAREST_COLUMNS), []
     for place in places:
-        similarity = np.where(groups[train] == groups[place], -np.inf, of_train @ unit[place])
-        order = similarity.argsort(kind="stable")[::-1][: len(NEAREST_COLUMNS)]
-        nearest = rows["image_id"].iloc[train[order[np.isfinite(similarity[order])]]].tolist()
-        found.append(nearest + [""] * (len(NEAREST_COLUMNS) - len(nearest)))
+        similarity = pd.Series(of_train @ unit[place], rows["image_id"].iloc[train])
+        nearest = similarity[groups[train] != groups[place]].nlargest(count).index
+        found.append([*nearest, *[""] * count][:count])
     nearest = pd.DataFrame(found, table.index, NEAREST_COLUMNS, dtype=str)
     return table.assign(path=rows["path"].iloc[places].to_numpy()).join(nearest)[TABLE_COLUMNS]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from marinecv.data.names import EMPTY_CLASS
 from marinecv.data.user_tables import rename_aliases
 from marinecv.files.csv_tables import check_columns, parse_table, read_table, table_text
 from marinecv.schema import check_choice
@@ -95,8 +96,9 @@ class Corrections:
 def read_corrections(path: str | os.PathLike | pd.DataFrame, ids: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Return the answers that count of a `corrections.csv`: `image_id, answer, class_name`, one row an image.
 
-    A table of another tool needs `class_name` and `image_id`, or `path` or `file`, which `ids` maps to it; each row is
-    then an answer, an empty class none. Raises ValueError where it is no such table.
+    Where nothing is there, the class is `EMPTY_CLASS`. A table of another tool needs `class_name` and `image_id`, or
+    `path` or `file`, which `ids` maps to it; each row is then an answer, an empty class none. Raises ValueError where
+    it is no such table.
     """
     table = path.fillna("").astype(str) if isinstance(path, pd.DataFrame) else read_table(path)
     path = "the table" if isinstance(path, pd.DataFrame) else path
@@ -107,6 +109,7 @@ def read_corrections(path: str | os.PathLike | pd.DataFrame, ids: Mapping[str, s
     if "answer" not in table:
         table = table.assign(answer=table["class_name"].map(lambda name: CLASS if name else UNANSWERED))
     _check_answers(table, path)
+    table["class_name"] = table["class_name"].mask(table["answer"] == EMPTY, EMPTY_CLASS)
     table = table.drop_duplicates("image_id", keep="last")
     return table.loc[table["answer"] != UNANSWERED, ["image_id", "answer", "class_name"]].reset_index(drop=True)
 

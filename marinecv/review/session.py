@@ -15,6 +15,7 @@ from PIL import Image
 
 from marinecv.data.images import read_header
 from marinecv.data.names import normalize_name
+from marinecv.data.photos import crop_paths
 from marinecv.data.shards.records import photo_and_box
 from marinecv.inputs.to_rgb import open_rgb
 from marinecv.review.corrections import CLASS, Corrections
@@ -56,13 +57,15 @@ class Session:
     """
 
     def __init__(self, folder: ReviewFolder, run: Run | None, hide_predictions: bool, status: Status | None):
-        self.folder, self.run, self.is_blind, self._status = folder, run, hide_predictions, status or _no_status
+        self.folder, self.run, self.is_blind = folder, run, hide_predictions
+        self._status = status or (lambda: ("", False))
         self.items, self.corrections, self.is_open = folder.items, Corrections(folder.corrections), True
         self.has_heat, self.first_batch = run is not None and not hide_predictions, self.corrections.batch
+        self._paths = crop_paths(self.items["path"], self.items["box"])
         self._row_of = {image: row for row, image in enumerate(self.items["image_id"])}
         self._neighbors_of = folder.neighbors.groupby("image_id").indices
         self._changed: dict[int, int] = {}  # row -> the batch that changed it, of this session
-        self._lock, self._status_lock = threading.Lock(), threading.Lock()
+        self._lock, self._status_lock = threading.RLock(), threading.Lock()
         self._worker = ThreadPoolExecutor(1)
         self._white = run.spec.white if run else None
 
@@ -98,10 +101,7 @@ class Session:
     def changes(self, seen: int) -> dict:
         """Return the answers that were given or taken back after a batch."""
         with self._lock:
-            return self._changes(seen)
-
-    def _changes(self, seen: int) -> dict:
-        return self._state([self.items["image_id"][row] for row, batch in self._changed.items() if batch > seen])
+            return self._state([self.items["image_id"][row] for row, batch in self._changed.items() if batch > seen])
 
     def answer(self, given: Given) -> dict:
         """Write an answer to the disk and return the changes; Refused where another window has answered meanwhile."""
@@ -116,10 +116,10 @@ class Session:
             newer = sum(self._changed.get(row, 0) > given.seen for row in set(given.rows))
             if newer:
                 reason = f"Not saved: another window has answered {newer} of these images meanwhile; see its answer."
-                raise Refused(409, reason, **self._changes(given.seen))
+                raise Refused(409, reason, **self.changes(given.seen))
             self.corrections.add([self.items["image_id"][row] for row in dict.fromkeys(given.rows)], given.answer, name)
             self._changed |= dict.fromkeys(given.rows, self.corrections.batch)
-            return self._changes(given.seen)
+            return self.changes(given.seen)
 
     def undo(self, given: Given) -> dict:
         """Take back the last batch and return the changes, with its `rows`; Refused where the window lacks some."""
@@ -127,10 +127,10 @@ class Session:
             self._check_open()
             if given.seen < self.corrections.batch:
                 reason = "Nothing undone: another window has answered meanwhile. Its answer is shown now."
-                raise Refused(409, reason, **self._changes(given.seen))
+                raise Refused(409, reason, **self.changes(given.seen))
             rows = [self._row_of[image] for image in self.corrections.undo() if image in self._row_of]
             self._changed |= dict.fromkeys(rows, self.corrections.batch)
-            return {**self._changes(given.seen), "rows": rows}
+            return {**self.changes(given.seen), "rows": rows}
 
     def _check_open(self) -> None:
         if not self.is_open:
@@ -153,7 +153,7 @@ class Session:
 
     def detail(self, row: int) -> dict:
         """Return size and box in pixels of the photograph of an item as displayed, and its nearest training images."""
-        photo, box = self._photo_and_box(row)
+        photo, box = photo_and_box(self._paths[row])
         width, height, problem = read_header(Path(photo))
         table = self.folder.neighbors.iloc[self._neighbors_of.get(self.items["image_id"][row], [])]
         neighbors = {"row": table.index.tolist(), "similarity": table["similarity"].tolist()}
@@ -163,11 +163,11 @@ class Session:
 
     def thumb(self, row: int) -> bytes:
         """Return a JPEG of an item's crop, or of the whole image, of at most `THUMBNAIL_PX`."""
-        return self._jpeg(self._path(row), THUMBNAIL_PX)
+        return self._jpeg(self._paths[row], THUMBNAIL_PX)
 
     def large(self, row: int) -> bytes:
         """Return a JPEG of the whole photograph of an item, of at most `LARGE_PX`."""
-        return self._jpeg(self._photo_and_box(row)[0], LARGE_PX)
+        return self._jpeg(photo_and_box(self._paths[row])[0], LARGE_PX)
 
     def neighbor(self, row: int) -> bytes:
         """Return a JPEG of a training image, of at most `THUMBNAIL_PX`."""
@@ -178,7 +178,7 @@ class Session:
         if not self.has_heat:
             raise Refused(403, "No Grad-CAM here.")
         try:  # one image at a time
-            draw = self._worker.submit(lambda: self._draw_heat(self._path(row), self.items["predicted_class"][row]))
+            draw = self._worker.submit(lambda: self._draw_heat(self._paths[row], self.items["predicted_class"][row]))
             return _encode(draw.result())
         except Exception as error:  # Keras raises many kinds for a model that it cannot load or differentiate
             raise Refused(422, f"No Grad-CAM: {error}") from error
@@ -189,15 +189,6 @@ class Session:
 
         return heat_drawer(self.run)
 
-    def _photo_and_box(self, row: int) -> tuple[str, list[int] | None]:
-        photo, box = photo_and_box(self._path(row))
-        return photo, box and list(box)
-
-    def _path(self, row: int) -> str:
-        """Return the path of an item, that of a crop where it has a box."""
-        path, box = self.items["path"][row], self.items["box"][row]
-        return f"{photo_and_box(path)[0]}#{box}" if box else path
-
     def _jpeg(self, path: str, side: int) -> bytes:
         try:
             picture = open_rgb(path, self._white, side)
@@ -205,10 +196,6 @@ class Session:
             raise Refused(422, read_header(Path(path))[2] or str(error)) from error
         picture.thumbnail((side, side))
         return _encode(picture)
-
-
-def _no_status() -> tuple[str, bool]:
-    return "", False
 
 
 def _encode(picture: Image.Image) -> bytes:

@@ -12,7 +12,6 @@ import pandas as pd
 from marinecv.choices import SCORED_SPLITS
 from marinecv.console import Log
 from marinecv.data.images import read_header
-from marinecv.data.names import EMPTY_CLASS
 from marinecv.data.photos import crop_paths, is_of_crops
 from marinecv.data.splits.split_catalog import write_split
 from marinecv.data.user_tables import usable
@@ -89,7 +88,7 @@ def train_corrected(
 
 def with_labels(answers: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
     """Return answers with the `label` that each gives, or `problem`, why it gives none."""
-    label = answers["class_name"].mask(answers["answer"] == EMPTY, EMPTY_CLASS)
+    label = answers["class_name"]
     unknown = "of class " + label + ", which the run does not know"
     reason = answers["answer"].map({EMPTY: "nothing is there", UNKNOWN: "nobody can say what it is"}).fillna(unknown)
     is_known = label.isin(class_names) & (answers["answer"] != UNKNOWN)
@@ -147,7 +146,8 @@ def prove(run: Run, log: Log) -> None:
             before, after = (predictions_of_items(each, drawn.reset_index(), log) for each in (base, run))
         for each in (base, run):
             each.note("test evaluation: random images of a review")
-        tables = [relabeled(table, drawn["label"]).assign(split=CHECK) for table in (after, before)]
+        both = [table[table["image_id"].isin(drawn.index)] for table in (after, before)]
+        tables = [table.assign(true_class=table["image_id"].map(drawn["label"]), split=CHECK) for table in both]
         groups = drawn["event"].mask(drawn["event"] == "", drawn.index.to_series())
         sentences.append(proof_sentence(compare_runs(*tables, CHECK, groups=groups), base))
     write_json(run.path(CORRECTIONS), about | {"sentences": sentences})
@@ -172,12 +172,6 @@ def both_scores(before: pd.DataFrame, after: pd.DataFrame, split: str, groups: p
     return [
         f"{split}, {changed} of {len(after)} labels corrected: accuracy {'; '.join(texts)}. This is a use of {split}."
     ]
-
-
-def relabeled(predictions: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
-    """Return the predictions of the images that `labels` has, by `image_id`, with these as their true classes."""
-    rows = predictions[predictions["image_id"].isin(labels.index)]
-    return rows.assign(true_class=rows["image_id"].map(labels))
 
 
 def predictions_of_items(run: Run, items: pd.DataFrame, log: Log) -> pd.DataFrame:

@@ -8,15 +8,14 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.console import Log, silent
-from marinecv.data.names import EMPTY_CLASS
 from marinecv.data.user_tables import usable
 from marinecv.evaluation import checked_sample
 from marinecv.evaluation.checked_sample import COUNT, LOOKS, PRECISION, RECALL, draw_sample, estimates
 from marinecv.evaluation.estimates import has_interval
-from marinecv.evaluation.events import event_numbers
+from marinecv.evaluation.events import event_names
 from marinecv.files.csv_tables import write_table
 from marinecv.files.hashes import sha256
-from marinecv.review.corrections import EMPTY, UNKNOWN
+from marinecv.review.corrections import UNKNOWN
 from marinecv.review.folder import ESTIMATE, ITEM_COLUMNS, RANDOM, ReviewFolder
 from marinecv.review.server import serve
 from marinecv.runs import Run
@@ -109,7 +108,7 @@ def estimate(
         predict(run, images, output=place / PREDICTIONS, demonstration=demonstration, log=log)
     predictions = read_answers(place / PREDICTIONS)
     ids = [os.path.relpath(path, images).replace(os.sep, "/") for path in predictions["path"]]
-    predictions, batch = predictions.assign(image_id=ids), usable(predictions.assign(image_id=ids))
+    batch = usable(predictions.assign(image_id=ids))
     opened = opened or new_sample(run, images, batch, check, seed, place, log)
     about = opened.about
     if (about.kind, about.seed, len(opened.items)) != (ESTIMATE, seed, min(check, len(batch))):
@@ -132,9 +131,8 @@ def new_sample(run: Run, images, batch: pd.DataFrame, check: int, seed: int, pla
     """Draw the images to check from those of a folder that can be read."""
     if batch.empty:
         raise ValueError(f"No image of {images} can be read. The reasons are in {place / PREDICTIONS}.")
-    numbers = event_numbers(batch, EVENT_GAP)
-    batch = batch.assign(event=("event " + (numbers + 1).astype(str)).where(numbers >= 0, ""), drawn=RANDOM)
-    items = draw_sample(batch, check, seed).assign(box="", split="", given_class="")[ITEM_COLUMNS]
+    batch = batch.assign(event=event_names(batch, EVENT_GAP), drawn=RANDOM, box="", split="", given_class="")
+    items = draw_sample(batch, check, seed)[ITEM_COLUMNS]
     items["path"] = items["path"].map(os.path.abspath)
     about = {"kind": ESTIMATE, "run": str(run.folder.absolute()), "images": str(Path(images).absolute())}
     log(f"{len(items)} of {len(batch)} images to check, drawn at random by predicted class: {place / 'items.csv'}")
@@ -144,7 +142,6 @@ def new_sample(run: Run, images, batch: pd.DataFrame, check: int, seed: int, pla
 def true_classes(opened: ReviewFolder, first: int | None = None) -> pd.DataFrame:
     """Return `image_id, class_name` of the answers, or of the `first` ones in the order of the sample."""
     answers = opened.answered()[:first]
-    answers["class_name"] = answers["class_name"].mask(answers["answer"] == EMPTY, EMPTY_CLASS)
     return answers.loc[answers["answer"] != UNKNOWN, ["image_id", "class_name"]]
 
 

@@ -19,7 +19,7 @@ from marinecv.data.places import with_places
 from marinecv.data.shards.records import photo_and_box
 from marinecv.data.user_tables import usable, with_place_columns
 from marinecv.evaluation.calibration import calibrated
-from marinecv.evaluation.events import event_numbers
+from marinecv.evaluation.events import event_names
 from marinecv.evaluation.latent import nearest_images
 from marinecv.evaluation.predict import predict_table
 from marinecv.evaluation.predictions import probabilities_of_table, read_predictions
@@ -132,7 +132,7 @@ def own_items(run: Run, seed: int, log: Log) -> tuple[pd.DataFrame, pd.DataFrame
         log(f"Label errors are not searched: {error}")
         likely = pd.Series(dtype=str)
     ranks = pd.Series(-np.arange(len(likely), dtype=float), likely).reindex(rows["image_id"]).fillna(-np.inf)
-    groups = photos_to_rows(rows, related(run, log)[0])
+    groups = groups_of(rows.assign(group=rows["image_id"].map(related(run, log)[0]).fillna("")))
     scores = {LABEL_ERROR: ranks.to_numpy(), UNCERTAIN: uncertain(probabilities)}
     is_held_out = rows["split"].isin(SCORED_SPLITS).to_numpy()
     order = review_order(np.arange(len(rows)), scores, similarity(probabilities, embeddings), is_held_out, seed)
@@ -152,8 +152,7 @@ def folder_items(
     catalog = crops_of_files(run, files, how, log)
     if catalog is None:
         catalog = with_places(image_table(root, [(file, "") for file in files]))
-    events = event_numbers(catalog, event_gap)
-    catalog["group"] = ("event " + (events + 1).astype(str)).where(events >= 0, "")
+    catalog["group"] = event_names(catalog, event_gap)
     catalog = usable(group_catalog(catalog, find_pairs(catalog, log=log)))
     pixels, catalog = readable_images(catalog.reset_index(drop=True), run.spec, log)
     rows, model = usable(catalog), run.load_model()
@@ -169,11 +168,6 @@ def folder_items(
     both = pd.concat([train.assign(image_id=OF_TRAIN + train["image_id"]), rows], ignore_index=True)
     neighbors = nearest_train_images(both, np.concatenate([known, embeddings]))
     return items, neighbors[neighbors["image_id"].isin(items["image_id"])]
-
-
-def photos_to_rows(rows: pd.DataFrame, groups: pd.Series) -> pd.Series:
-    """Return the group of each row, by its image or photograph; without one it is its own."""
-    return groups_of(rows.assign(group=rows["image_id"].map(groups).fillna("").to_numpy()))
 
 
 def probabilities_of(run: Run, predictions: pd.DataFrame) -> np.ndarray:

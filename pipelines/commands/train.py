@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(parser, "--recipe", help="recipe by name (`recipes`), or its .toml or .json file")
     options.add(parser, "--set", "--epochs")
     options.add(parser, "--folds", help="K-fold cross-validation")
-    options.add(parser, "--image-size", "--output-dir", *options.SUBSET, *options.LABELS, *options.CROPS)
+    options.add(parser, "--image-size", "--output-dir", "--limit", *options.LABELS, *options.CROPS)
+    options.add(parser, "--seed", default=None, help="random seed (default: of the recipe, 0)")
     options.add(parser, *options.READING, "--track")
     about = "answers of a review: trains its run again with them as labels"
     parser.add_argument("--corrections", type=Path, metavar="FILE", help=about)
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from .. import opened
 
     options.refuse_with(args, "recipe", ("minutes",))
-    options.refuse_with(args, "corrections", ("images", "recipe", "minutes", "backbone", "folds", "resume"))
+    options.refuse_with(args, "corrections", tuple({*vars(args)} - {"set", "epochs", "output_dir", "source"}))
     if not (args.resume or args.images or args.corrections):
         raise ValueError("Name the folder of your images: train my_photos.")
     return opened.train(args, [args.recipe], getattr(args, "source", None), "train", "Training")
