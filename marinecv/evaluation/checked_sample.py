@@ -95,7 +95,8 @@ def estimates(predictions: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
         DataFrame `ESTIMATE_COLUMNS`: the 95% interval is `low` to `high`; `N` is the number of images that the row
         speaks of: for precision those predicted as the class, for others all, or all of a camera; `n_checked` those
         of them that were checked, but for recall those predicted as the class, for count those whose true or predicted
-        class it is. With fewer than `MIN_CHECKED` of these, and others not checked, there is no value, and `method` has the reason.
+        class it is. With fewer than `MIN_CHECKED` of these, and others not checked, there is no value, and `method` has
+        the reason.
     Raises:
         ValueError: an answer is of no image of the batch, or an image has two.
     """
