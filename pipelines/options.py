@@ -219,6 +219,12 @@ def add(parser: argparse.ArgumentParser, *names: str, **changes) -> None:
         parser.add_argument(name, **{**FLAGS[name], **changes})
 
 
+def add_subset(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `SUBSET` to a command that trains a recipe, which has a seed."""
+    add(parser, "--limit")
+    add(parser, "--seed", default=None, help="random seed (default: of the recipe, 0)")
+
+
 def add_output(parser: argparse.ArgumentParser, what: str, default: str = "runs/...") -> None:
     """Add --output-dir for results other than a run."""
     add(parser, "--output-dir", help=f"new folder of {what} (default: {default})")
@@ -226,7 +232,8 @@ def add_output(parser: argparse.ArgumentParser, what: str, default: str = "runs/
 
 def add_training(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `pretrain` and `finetune`."""
-    add(parser, *DATA, "--output-dir", *SUBSET, *LABELS, *CROPS, "--recipe", "--set")
+    add(parser, *DATA, "--output-dir", *LABELS, *CROPS, "--recipe", "--set")
+    add_subset(parser)
     flag = parser.add_argument
     flag("--grid", action="store_true", help="all recipes of the report's table")
     add(parser, "--resume", help="continue a stopped run or experiment")

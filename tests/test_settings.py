@@ -4,6 +4,7 @@ A new setting is found by itself; `FELT` has what each one of `Training` changes
 """
 
 import argparse
+import importlib
 import json
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -26,7 +27,6 @@ from marinecv.training.settings import NOT_SETTINGS, read_recipe, settings_of, t
 from marinecv.workflows import prepare, train_runs
 from marinecv.workflows import train as workflow
 from pipelines import options
-from pipelines.commands import train as train_command
 
 OTHER = {
     "data.boxes": "detections.json",
@@ -119,10 +119,11 @@ def typed(*words):
     return options.changes(parser.parse_args(["--set", *words]))
 
 
-def test_train_takes_the_seed_of_the_recipe_unless_one_is_typed():
+@pytest.mark.parametrize("name", ["train", "pretrain", "finetune", "autoencode", "search", "learning_curve"])
+def test_a_command_takes_the_seed_of_its_recipe_unless_one_is_typed(name):
     parser = argparse.ArgumentParser()
-    train_command.add_arguments(parser)
-    assert "training.seed" not in options.changes(parser.parse_args(["--corrections", "corrections.csv"]))
+    importlib.import_module(f"pipelines.commands.{name}").add_arguments(parser)
+    assert "training.seed" not in options.changes(parser.parse_args([]))
     assert options.changes(parser.parse_args(["--seed", "0"]))["training.seed"] == 0
 
 

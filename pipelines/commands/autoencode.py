@@ -10,7 +10,8 @@ EXAMPLE = "autoencode --recipe butterflies_vae --data-dir my_animals"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    options.add(parser, *options.DATA, "--output-dir", *options.SUBSET, *options.LABELS)
+    options.add(parser, *options.DATA, "--output-dir", *options.LABELS)
+    options.add_subset(parser)
     options.add(parser, "--recipe", help=f"one of {', '.join(RECIPES)} (default: {DENOISE.name})")
     options.add(parser, "--resume", "--accept-changes", "--epochs", "--batch-size", "--set", "--track")
     options.add(parser, "--image-size", help="side of the input")

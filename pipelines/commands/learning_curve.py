@@ -15,7 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = f"{FAMILY} (default on the report's images) means {', '.join(FRACTIONS)}"
     options.add(parser, *options.DATA)
     options.add_output(parser, "the experiment")
-    options.add(parser, *options.SUBSET, *options.LABELS)
+    options.add_subset(parser)
+    options.add(parser, *options.LABELS)
     options.add(parser, "--recipe", nargs="+", help=f"recipes (default on your images: a head); {names}")
     fraction = {"type": options.positive_fraction, "metavar": "FRACTION", "help": f"of train (default: {default})"}
     flag("--label-fractions", nargs="+", **fraction)

@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(parser, "--recipe", help="recipe by name (`recipes`), or its .toml or .json file")
     options.add(parser, "--set", "--epochs")
     options.add(parser, "--folds", help="K-fold cross-validation")
-    options.add(parser, "--image-size", "--output-dir", "--limit", *options.LABELS, *options.CROPS)
-    options.add(parser, "--seed", default=None, help="random seed (default: of the recipe, 0)")
+    options.add(parser, "--image-size", "--output-dir", *options.LABELS, *options.CROPS)
+    options.add_subset(parser)
     options.add(parser, *options.READING, "--track")
     about = "answers of a review: trains its run again with them as labels"
     parser.add_argument("--corrections", type=Path, metavar="FILE", help=about)
