@@ -67,7 +67,7 @@ def train_corrected(
         raise ValueError(f"{fixed[0]} stays as in {base.folder}, so that both can be compared. Leave it out.")
     recipe = with_changes(recipe, changes)
     answers = with_labels(answers, base.class_names)
-    check_images(base, "training", base.catalog, log)
+    check_images(base, "training", base.catalog, log, accept=None)
     added_to = f"{Path(review.about.images).name}/" if review.about.images else ""
     catalog = with_added(base, answers, added_to, log) if added_to else with_corrected(base, answers, log)
     if missing := {*base.class_names} - {*usable(catalog).query("split == 'train'")["class_name"]}:

@@ -31,7 +31,8 @@ from marinecv.workflows.prepare import limit_images
 from marinecv.workflows.sources import CATALOG, Data, Source, names_data_set, source_of
 
 NAMED = 5  # images of each kind of change
-FIX = "Bring back those of the training, or train again; accept_changes=True takes them as they are and records it."
+FIX = "Bring back those of the training, or train again"
+ACCEPT = "; accept_changes=True takes them as they are and records it"
 
 
 def chosen_images(catalog: pd.DataFrame, splits: Iterable[str], limit: int | None, seed: int, log: Log) -> pd.DataFrame:
@@ -73,11 +74,12 @@ def moved_images(run: Run, data: Data, log: Log) -> tuple[pd.DataFrame, pd.DataF
 
 
 def check_images(
-    run: Run, use: str, rows: pd.DataFrame, log: Log, *, accept: bool = False, moved: pd.DataFrame | None = None
+    run: Run, use: str, rows: pd.DataFrame, log: Log, *, accept: bool | None = False, moved: pd.DataFrame | None = None
 ) -> int:
     """Log how the images of a run, perhaps `moved`, and their labels differ from those of its training.
 
-    Returns how many images of `rows` have changed; where any has, `accept` records the `use`, else ValueError.
+    Returns how many images of `rows` have changed; where any has, `accept` records the `use`, else ValueError, which
+    recommends it unless it is None.
     """
     changed, missing = compare_images(run.stamps, run.catalog, moved)
     relabeled, new = changes_of_data(run, log) if moved is None else ([], [])
@@ -87,7 +89,8 @@ def check_images(
     counts = "; ".join(f"{len(ids)} {kind} ({named[kind]})" for kind, ids in kinds.items() if ids)
     sentence, used = f"Images have changed since the training: {counts}", {*photos_of(rows)["image_id"]} & {*changed}
     if used and not accept:
-        raise ValueError(f"{sentence}. The {use} would take {len(used)} of them for the same. {FIX}")
+        fix = FIX if accept is None else FIX + ACCEPT
+        raise ValueError(f"{sentence}. The {use} would take {len(used)} of them for the same. {fix}.")
     if used:
         run.note(f"{ACCEPTED}{len(used)} in the {use}. {sentence}.")
     if counts:
