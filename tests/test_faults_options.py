@@ -51,7 +51,7 @@ def reach(*_, **__):
     raise Reached
 
 
-def read_data(data, recipes, changes, log):
+def read_data(data, recipes, changes, log, most):
     """Check the settings as `prepare.read_data` does, without images."""
     prepare.data_choice(recipes[0], changes)
     assert all(with_changes(recipe, changes) for recipe in recipes)
