@@ -12,7 +12,8 @@ TEMPLATE_FRACTION = 0.75  # of each side: the middle of one picture is searched 
 SCALES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)  # of that middle: a crop shows it enlarged
 PAIRS_A_CHUNK = 256
 COARSE_PX = 32
-MIN_COARSE_SIMILARITY = 0.5  # at 32 pixels, or of polar maps; of random pairs hardly one in a hundred is above
+MIN_COARSE_SIMILARITY = 0.45  # at 32 pixels and every other scale; of random pairs one in a hundred is above
+MIN_POLAR_SIMILARITY = 0.5  # of polar maps; the same
 MIN_DEVIATION = 0.5  # gray levels of standard deviation; a flatter place agrees with nothing
 BLUR = 3.0  # pixels of 64: broader structure is removed, so that a common sky, tank wall or white ground does not count
 ANGLES = np.arange(72) * 2 * np.pi / 72  # of a polar map, whose finest structure is 1 pixel of 64
@@ -37,9 +38,8 @@ def template_similarity(details: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
     The middle of one slides over the other, at several scales, both ways round and mirrored. The similarity, at most 1,
     is the best normalized cross-correlation of their `details`, float `(n, 64, 64)`: brightness and contrast do not
-    matter. It is computed at 32 pixels, and again at 64 for pairs above 0.5.
+    matter. It is computed at 32 pixels and every other scale, and at 64 and all for pairs above 0.45.
     """
-
     coarse = in_chunks(lambda pictures: resize_by_area(pictures.astype(np.float32), COARSE_PX), details)
     similarity = _of_chunks(lambda chunk: _best_correlation(coarse, chunk, scales=SCALES[::2]), pairs)
     close = np.flatnonzero(similarity > MIN_COARSE_SIMILARITY)
@@ -58,7 +58,7 @@ def rotated_similarity(details: np.ndarray, ratios: np.ndarray, pairs: np.ndarra
 
     def compare(pairs: np.ndarray) -> np.ndarray:
         polar, turns = _best_turn(*maps[pairs.T].astype(np.float32))
-        similarity, close = np.zeros(len(pairs), np.float32), np.flatnonzero(polar > MIN_COARSE_SIMILARITY)
+        similarity, close = np.zeros(len(pairs), np.float32), np.flatnonzero(polar > MIN_POLAR_SIMILARITY)
         turned = [
             _turned_back(details[j], ratios[i], ratios[j], turns[k])
             for k, (i, j) in zip(close, pairs[close], strict=True)
