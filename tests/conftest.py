@@ -46,14 +46,6 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(skip)
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    """Give each file to one worker, so that what its tests share is made once."""
-    from xdist.scheduler import LoadFileScheduling
-
-    return LoadFileScheduling(config, log)
-
-
 @pytest.fixture(autouse=True, scope="module")
 def quick_collections():
     """Collect garbage once a file: among thousands of tests a collection takes seconds."""
