@@ -142,7 +142,8 @@ def _comparisons(differences: pd.DataFrame, first: str) -> list[str]:
 def _differences(differences: pd.DataFrame) -> dict:
     """Return a row a recipe and a column a label fraction; None where a recipe has none."""
     fractions = sorted(differences["label_fraction"].unique())
-    cells = {(row["recipe"], row["label_fraction"]): row for row in differences.to_dict("records")}
+    rows = differences.assign(seeds=differences["seeds"].map(_seeds)).to_dict("records")
+    cells = {(row["recipe"], row["label_fraction"]): row for row in rows}
     return {
         "shares": list(map(percent, fractions)),
         "rows": {line: [cells.get((line, part)) for part in fractions] for line in differences["recipe"].unique()},
