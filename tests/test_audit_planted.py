@@ -209,8 +209,7 @@ def test_the_page_opens_in_a_browser_and_shows_findings_and_pairs(planted, tmp_p
 def test_every_text_of_an_audit_page_can_be_translated(planted, tmp_path, monkeypatch, missing):
     folder, _, _ = planted
     monkeypatch.setenv("MARINECV_HOME", str(folder.parent / "home"))
-    with language("pseudo"):
-        audit = mcv.audit(folder.parent / "tank", log=None)
+    audit = mcv.audit(folder.parent / "tank", lang="pseudo", log=None)
     catalog, boxes = audit.catalog.assign(taken_at=""), audit.boxes  # with the kinds of findings that were not planted
     catalog.loc[catalog["image_id"] == "train/fog.jpg", "problem"] = NO_FOLDER
     catalog.loc[0, "taken_at"] = "2000-01-01T00:00:00"

@@ -25,6 +25,7 @@ def test_bundled_manifests_are_complete_and_name_no_path_of_this_machine():
         text = manifest.toml.read_text(encoding="utf-8")
         assert manifest.title and manifest.name == manifest.toml.stem
         assert manifest.license or not manifest.url  # nothing of unknown license is downloaded
+        assert manifest.demonstration or len({manifest.url, *manifest.mirrors} - {""}) > 1
         assert str(Path.home()) + "/" not in text and not re.search(r"(?<![\w:/.])/\w|\b[A-Za-z]:\\", text)
         assert manifest.root is None
 

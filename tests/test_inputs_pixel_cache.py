@@ -58,16 +58,19 @@ def test_pixels_are_the_fitted_images_to_half_a_gray_level(budget, files):
     pd.testing.assert_frame_equal(catalog, table_of_files(files))
 
 
-def test_cached_pixels_are_found_again_until_a_file_changes(files, monkeypatch):
-    pixels = load_mapped(files)
+@pytest.mark.parametrize("load", [in_memory, load_mapped])
+def test_pixels_are_found_again_until_a_file_changes(load, files, monkeypatch):
+    pixels = load(files)
     with monkeypatch.context() as patched:
         patched.setattr(room, "_decode_into", None)  # nothing is decoded a second time
-        np.testing.assert_array_equal(load_mapped(files), pixels)
+        np.testing.assert_array_equal(load(files), pixels)
+    assert not pixels.flags.writeable
     draw_image("ray", seed=77).save(files[0])
-    assert not np.array_equal(load_mapped(files)[0], pixels[0])
+    changed = load(files)
+    assert not np.array_equal(changed[0], pixels[0])
     monkeypatch.setattr(room, "VERSION", room.VERSION + 1)
-    load_mapped(files)
-    assert len(list(cache_path("pixels").glob("*.npy"))) == 3
+    assert load(files) is not changed
+    assert len(list(cache_path("pixels").glob("*.npy"))) == (3 if load is load_mapped else 0)
 
 
 def test_pixels_used_longest_ago_make_room_for_new_ones(files, monkeypatch):

@@ -32,6 +32,7 @@ STREAMED_BYTES = 10 * 2**30  # a larger pack is not cached: the first batch woul
 VERSION = 3  # of the cached pixels: raised when `decode` or `fit_image` gives other pixels for a file
 CHANGING = "it changed while it was read; run the command again when no other program writes it"
 BATCH = 32  # images handed over to Python at a time
+_LAST: dict[str, np.ndarray] = {}  # the last array in memory, by its files and spec: runs of a grid share it
 
 
 def load_pixels(
@@ -48,9 +49,10 @@ def load_pixels(
         >>> pixels.shape
         (4, 224, 224, 3)
 
-    An array over the budget is a memory-mapped file of the cache, found again by the paths, times and sizes of the
-    image files and by the spec; a damaged one is made again, and those used longest ago make room for a new one. Images
-    of a pack that would take more than `STREAMED_BYTES`, or half of the free disk, are decoded on demand instead.
+    The array is read-only, and found again by the paths, times and sizes of the image files and by the spec: the last
+    one in memory, and one over the budget in a memory-mapped file of the cache; a damaged one is made again, and those
+    used longest ago make room for a new one. Images of a pack that would take more than `STREAMED_BYTES`, or half of
+    the free disk, are decoded on demand instead.
 
     Args:
         catalog: rows to load; those with a `problem` are skipped.
@@ -68,14 +70,20 @@ def load_pixels(
     paths = rows["path"].to_numpy(dtype=object).tolist()
     shape = (len(paths), *spec.shape)
     num_bytes = int(np.prod(shape))
+    is_packed, key = all(map(is_record, paths)), files_key(paths, spec)
     if num_bytes <= memory_budget_bytes:
+        if (pixels := _LAST.get(key)) is not None:
+            return pixels, catalog
         pixels = np.empty(shape, np.uint8)
-        reasons = _decode_into(pixels, paths, spec, log)
-        return np.delete(pixels, list(reasons), axis=0) if reasons else pixels, _with_reasons(catalog, reasons)
-    is_packed = all(map(is_record, paths))
+        if reasons := _decode_into(pixels, paths, spec, log):
+            return np.delete(pixels, list(reasons), axis=0), _with_reasons(catalog, reasons)
+        pixels.flags.writeable = False  # as those of a file
+        _LAST.clear()
+        _LAST[key] = pixels
+        return pixels, catalog
     if is_packed and num_bytes > STREAMED_BYTES:
         return Stream(rows["path"], spec), catalog
-    path = cache_path("pixels", files_key(paths, spec) + ".npy")
+    path = cache_path("pixels", f"{key}.npy")
     if (pixels := open_array(path, shape, np.uint8)) is not None:
         with suppress(OSError):  # the cache of another user
             os.utime(path)

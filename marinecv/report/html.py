@@ -78,7 +78,7 @@ def save_and_embed(figure: Figure, path: Path) -> Markup:
 def thumbnail(path: str | Path, side: int = THUMBNAIL_PX) -> str | None:
     """Return an image, shrunk to `side` pixels, as a JPEG `data:` URL; None if the file cannot be read."""
     try:
-        picture = open_rgb(path)
+        picture = open_rgb(path, side=side)
     except ValueError:
         return None
     picture.thumbnail((side, side))

@@ -14,6 +14,7 @@ from marinecv.data.accounting import reading_lines
 from marinecv.data.manifests import Manifest
 from marinecv.data.user_tables import is_usable
 from marinecv.evaluation.leakage import leakage_index
+from marinecv.language import language
 from marinecv.report.audit_page import audit_summary, write_audit_report
 from marinecv.runs import fresh_folder, next_folder
 from marinecv.training.recipe import DataConfig
@@ -43,6 +44,7 @@ class Audit:
     summary: str
     reviewed: str
     seed: int
+    lang: str
     folder: Path | None
     _findings: list[Finding]
 
@@ -55,8 +57,9 @@ class Audit:
 
         `serious` is True if it makes a score wrong or loses images; `line` is the finding in one line.
         """
-        table = findings_table(self._findings)
-        return table.assign(serious=table["serious"] == "yes", line=[finding.line for finding in self._findings])
+        with language(self.lang):
+            table = findings_table(self._findings)
+            return table.assign(serious=table["serious"] == "yes", line=[finding.line for finding in self._findings])
 
     @property
     def cases(self) -> pd.DataFrame:
@@ -69,7 +72,8 @@ class Audit:
         if folder or not self.folder:
             folder = fresh_folder(folder or next_folder("runs", f"{'demo-' if demo else ''}audit-{name}"))
         tables = (self.catalog, self.boxes, self.tables, self._findings, self.leak, self.reviewed)
-        return write_audit_report(folder or self.folder, name, *tables, seed=self.seed, demonstration=demo)
+        with language(self.lang):
+            return write_audit_report(folder or self.folder, name, *tables, seed=self.seed, demonstration=demo)
 
 
 def audit(
@@ -80,6 +84,7 @@ def audit(
     limit: int | None = None,
     label_errors: bool = False,
     seed: int = 0,
+    lang: str = "en",
     log: Log | None = print,
 ) -> Audit:
     """Decode every image of a data set, and find what makes a score on them wrong.
@@ -97,6 +102,7 @@ def audit(
         limit: at most so many images a split, stratified, besides those that cannot be used; None takes all.
         label_errors: also rank probable label errors, `tables["label_errors"]`, see `mcv.label_errors`.
         seed: of everything random.
+        lang: language of page and findings, `"en"` or `"es"`.
         log: called with each line of text; None prints nothing.
     Returns:
         The findings, and all measurements.
@@ -114,13 +120,14 @@ def audit(
         boxes = boxes[boxes["image_id"].isin(catalog["image_id"])]
     network = network_for_embeddings() if label_errors else None  # ValueError before anything is decoded
     folder = folder and fresh_folder(folder)
-    catalog, tables, checks = audit_images(catalog, boxes, frame_order=frame_order, seed=seed, log=log)
-    leak = leakage_index(tables["votes"])
-    findings = list_findings(catalog, boxes, tables, leak, seed)
-    if network:
-        tables["label_errors"], sentence = label_errors_or_reason(catalog, tables["pairs"], network, seed, log)
-        findings += label_error_findings(tables["label_errors"], int(is_usable(catalog).sum()))
-        checks += f" {sentence}"
-    summary = "\n".join([audit_summary(tables, len(catalog)), *reading])
-    checks = " ".join([checks, *reading])
-    return Audit(manifest, catalog, boxes, tables, leak, summary, checks, seed, folder, findings)
+    with language(lang):
+        catalog, tables, checks = audit_images(catalog, boxes, frame_order=frame_order, seed=seed, log=log)
+        leak = leakage_index(tables["votes"])
+        findings = list_findings(catalog, boxes, tables, leak, seed)
+        if network:
+            tables["label_errors"], sentence = label_errors_or_reason(catalog, tables["pairs"], network, seed, log)
+            findings += label_error_findings(tables["label_errors"], int(is_usable(catalog).sum()))
+            checks += f" {sentence}"
+        summary = "\n".join([audit_summary(tables, len(catalog)), *reading])
+        checks = " ".join([checks, *reading])
+        return Audit(manifest, catalog, boxes, tables, leak, summary, checks, seed, lang, folder, findings)
