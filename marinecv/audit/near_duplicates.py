@@ -32,6 +32,7 @@ from marinecv.models.backbone_table import weights_file
 from marinecv.models.backbones import backbone_features
 
 MIN_SIMILARITY = 0.8  # similarity above which two images are near-duplicates: benchmarks/near_duplicates.py
+RIM_SIMILARITY = 0.1  # times the fraction that the rims cover, more: of fewer pixels other pictures are alike
 MIN_ROTATED_SIMILARITY = 0.82  # the same of a rotation, for which more is tried
 MAX_HASH_DISTANCE = 16  # of 63 bits
 CANDIDATES = 5
@@ -71,8 +72,8 @@ def find_near_duplicates(
         embeddings: embeddings, float `(n, values)`, or None.
         ratios: width to height of the images, `(n,)`; None takes them for square. Only rotations depend on them.
     Returns:
-        DataFrame `PAIR_COLUMNS`: positions (`image_a` < `image_b`), similarity above 0.8, and the first method that
-        found the pair. An image of one gray has no pair.
+        DataFrame `PAIR_COLUMNS`: positions (`image_a` < `image_b`), similarity above 0.8, with wide rims 0.9, and the
+        first method that found the pair. An image of one gray has no pair.
     """
     images = thumbs if len(thumbs) else np.zeros((1, *thumbs.shape[1:]), np.uint8)
     chunks = in_threads(lambda start: _describe(images[start : start + CHUNK]), range(0, len(images), CHUNK))
@@ -80,6 +81,7 @@ def find_near_duplicates(
     textured, rims, details, hashes, mirrored, colors, even_colors = described
     ratios = np.ones(len(thumbs)) if ratios is None else ratios
     height, width = (SMALL.height - rims[:, sides].sum(axis=1) for sides in ([0, 1], [2, 3]))
+    least = MIN_SIMILARITY + RIM_SIMILARITY * (1 - height * width / SMALL.height**2)
 
     def similarity_of(pairs: np.ndarray, even: bool) -> np.ndarray:
         similarity = _similarity(lambda used: details[used], ratios * width / height, pairs, even)
@@ -105,7 +107,7 @@ def find_near_duplicates(
         keys = pairs[:, 0] * len(thumbs) + pairs[:, 1]
         pairs, seen_keys = pairs[~np.isin(keys, seen_keys)], np.union1d(seen_keys, keys)
         similarity = similarity_of(pairs, even=False)
-        close = similarity > MIN_SIMILARITY
+        close = similarity > least[pairs].max(axis=1)
         unsure = np.flatnonzero(close & (similarity < SURE_SIMILARITY))
         close[unsure] = similarity_of(pairs[unsure], even=True) > MIN_EVEN_SIMILARITY
         tables.append(_pairs_table(pairs[close], NEAR_COPY, similarity[close], method))

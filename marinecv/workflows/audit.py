@@ -113,7 +113,8 @@ def audit(
     log, choice = log or silent, DataConfig(name="aquarium", frame_order=frame_order)
     source = source_of(data, choice, log)
     manifest, (catalog, boxes) = source.manifest, source.read_with_boxes(choice, log)
-    reading = reading_lines(manifest, catalog)
+    with language(lang):
+        reading = reading_lines(manifest, catalog)
     if limit is not None:
         bad = catalog[~is_usable(catalog)]
         catalog = pd.concat([limit_images(catalog, limit, seed, log), bad], ignore_index=True)

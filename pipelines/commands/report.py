@@ -22,7 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from marinecv.workflows.resume import write_report
-
-    print(write_report(args.run, formats=args.formats or (), lang=args.lang, log=options.print_line))
+    how = {"formats": args.formats or (), "lang": args.lang, "log": options.print_line}
+    print(options.library().write_report(args.run, **how))
     return 0
