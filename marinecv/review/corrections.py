@@ -10,7 +10,7 @@ import pandas as pd
 
 from marinecv.data.names import EMPTY_CLASS
 from marinecv.data.user_tables import rename_aliases
-from marinecv.files.csv_tables import check_columns, parse_table, read_table, table_text
+from marinecv.files.csv_tables import DELIMITERS, check_columns, parse_table, read_table, table_text
 from marinecv.schema import check_choice
 
 COLUMNS = ["answered_at", "batch", "undoes", "image_id", "answer", "class_name"]
@@ -98,9 +98,9 @@ def read_corrections(path: str | os.PathLike | pd.DataFrame, ids: Mapping[str, s
 
     Where nothing is there, the class is `EMPTY_CLASS`. A table of another tool needs `class_name` and `image_id`, or
     `path` or `file`, which `ids` maps to it; each row is then an answer, an empty class none. Raises ValueError where
-    it is no such table.
+    it is no such table, or gives an image two answers without saying which is the later.
     """
-    table = path.fillna("").astype(str) if isinstance(path, pd.DataFrame) else read_table(path)
+    table = path.fillna("").astype(str) if isinstance(path, pd.DataFrame) else read_table(path, DELIMITERS)
     path = "the table" if isinstance(path, pd.DataFrame) else path
     table = rename_aliases(table, {"path": ("file",), "class_name": ("class", "label")})
     if ids and "image_id" not in table and "path" in table:
@@ -110,8 +110,12 @@ def read_corrections(path: str | os.PathLike | pd.DataFrame, ids: Mapping[str, s
         table = table.assign(answer=table["class_name"].map(lambda name: CLASS if name else UNANSWERED))
     _check_answers(table, path)
     table["class_name"] = table["class_name"].mask(table["answer"] == EMPTY, EMPTY_CLASS)
-    table = table.drop_duplicates("image_id", keep="last")
-    return table.loc[table["answer"] != UNANSWERED, ["image_id", "answer", "class_name"]].reset_index(drop=True)
+    if "answered_at" in table:
+        table = table.drop_duplicates("image_id", keep="last")
+    table = table.loc[table["answer"] != UNANSWERED, ["image_id", "answer", "class_name"]].drop_duplicates()
+    if (twice := table["image_id"].duplicated()).any():
+        raise ValueError(f"{path} has several answers for {table['image_id'][twice].iloc[0]}. Expected one an image.")
+    return table.reset_index(drop=True)
 
 
 def _read_log(path: Path) -> pd.DataFrame:
