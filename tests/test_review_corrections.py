@@ -64,6 +64,8 @@ def test_a_table_with_two_answers_for_an_image_is_refused(tmp_path):
         read_corrections(table)
     assert len(read_corrections(table.assign(class_name="fox"))) == 2
     assert len(read_corrections(table.assign(class_name=["", "deer", "fox"]))) == 2
+    numbers = pd.DataFrame({"image_id": ["a", "b"], "label": [7, None]})  # a column of floats
+    assert read_corrections(numbers).to_numpy().tolist() == [["a", CLASS, "7"]]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

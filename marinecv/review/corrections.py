@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from marinecv.data.names import EMPTY_CLASS
-from marinecv.data.user_tables import rename_aliases
+from marinecv.data.user_tables import TEXT, as_table, rename_aliases
 from marinecv.files.csv_tables import DELIMITERS, check_columns, parse_table, read_table, table_text
 from marinecv.schema import check_choice
 
@@ -100,9 +100,10 @@ def read_corrections(path: str | os.PathLike | pd.DataFrame, ids: Mapping[str, s
     `path` or `file`, which `ids` maps to it; each row is then an answer, an empty class none. Raises ValueError where
     it is no such table, or gives an image two answers without saying which is the later.
     """
-    table = path.fillna("").astype(str) if isinstance(path, pd.DataFrame) else read_table(path, DELIMITERS)
+    table = path if isinstance(path, pd.DataFrame) else read_table(path, DELIMITERS)
     path = "the table" if isinstance(path, pd.DataFrame) else path
     table = rename_aliases(table, {"path": ("file",), "class_name": ("class", "label")})
+    table = as_table(table, text=(*TEXT, "answer"))
     if ids and "image_id" not in table and "path" in table:
         table = table.assign(image_id=table["path"].map(lambda name: ids.get(name, name)))
     check_columns(table, ["image_id", "class_name"], path)
