@@ -85,6 +85,15 @@ def test_classes_and_names_that_a_spreadsheet_or_a_person_wrote_otherwise_are_th
             folder.take(none, ignore_others=True)
 
 
+def test_a_path_that_several_crops_share_names_none_of_them(tmp_path):
+    items = pd.DataFrame("", index=range(3), columns=ITEM_COLUMNS)
+    items = items.assign(image_id=["a#1", "a#2", "b#1"], path=["/a", "/a", "/b"], probability=0.5)
+    folder = ReviewFolder.create(tmp_path / "review", items, kind="review", run="runs/x-1", class_names=("fox",))
+    with pytest.raises(ValueError, match="names /a, which is no image of .* Expected image_id as in items.csv"):
+        folder.take(pd.DataFrame({"path": ["/a", "/b"], "class_name": "fox"}))
+    assert folder.take(pd.DataFrame({"path": ["/b"], "class_name": "fox"})) == 1
+
+
 @pytest.mark.parametrize(("own", "meant"), [("Blank", "Blank"), ("empty", "empty"), ("deer", "empty")])
 def test_nothing_there_is_the_class_that_the_run_has_for_it(tmp_path, own, meant):
     items = pd.DataFrame("", index=range(1), columns=ITEM_COLUMNS).assign(image_id="a", probability=0.5)

@@ -106,10 +106,12 @@ class ReviewFolder:
     def take(self, path: str | os.PathLike | pd.DataFrame, ignore_others: bool = False) -> int:
         """Append the answers of a table, see `read_corrections`; return their number.
 
-        A row names an item by its `image_id`, or `path` or `file`, as in the items; a class in another case is that of
-        the run. Raises ValueError for another item, or where those may be ignored for a table without any.
+        A row names an item by its `image_id`, or `path` or `file`, as in the items, where those are not of crops; a
+        class in another case is that of the run. Raises ValueError for another item, or where those may be ignored for
+        a table without any.
         """
-        answers = read_corrections(path, dict(zip(self.items["path"], self.items["image_id"], strict=True)))
+        of_one = self.items.drop_duplicates("path", keep=False)
+        answers = read_corrections(path, dict(zip(of_one["path"], of_one["image_id"], strict=True)))
         ids, names = match_names(answers["image_id"], self.items["image_id"]), self.about.class_names
         is_item = answers["image_id"].isin(ids)
         if answers.empty or not (is_item.any() if ignore_others else is_item.all()):
