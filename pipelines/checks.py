@@ -72,9 +72,7 @@ def _check_path(name: str, path: Path) -> None:
     if name in FOLDERS and not path.is_dir():
         raise ValueError(f"There is no folder {path}. `marinecv runs` lists runs, experiments and searches.")
     if name in FILES and not path.is_file():
-        raise ValueError(
-            f"There is no file {path}, which {'FILE' if name == 'file' else f'--{name}'} names. Correct it."
-        )
+        raise ValueError(f"There is no file {path} ({name}). Correct its name.")
     if name == "data_dir" and not os.path.exists(os.path.expanduser(path)):
         manifest_of_folder(path)  # raises and says what was expected
     if name == "output_dir":

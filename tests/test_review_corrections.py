@@ -85,6 +85,21 @@ def test_classes_and_names_that_a_spreadsheet_or_a_person_wrote_otherwise_are_th
             folder.take(none, ignore_others=True)
 
 
+def test_the_classes_that_a_person_fills_into_an_exported_table_are_answers(tmp_path):
+    items = pd.DataFrame("", index=range(3), columns=ITEM_COLUMNS).assign(image_id=[*"abc"], probability=0.5)
+    folder = ReviewFolder.create(tmp_path / "review", items, kind="review", run="runs/x-1", class_names=("fox",))
+    Corrections(folder.corrections).add(["a"], EMPTY)
+    folder.export(tmp_path / "a.csv")
+    table = pd.read_csv(tmp_path / "a.csv", keep_default_na=False, encoding="utf-8-sig")
+    table.loc[1, "class_name"] = "fox"
+    table.to_csv(tmp_path / "a.csv", index=False)
+    assert folder.take(tmp_path / "a.csv") == folder.take(table) == 2 and table["answer"].tolist() == [EMPTY, "", ""]
+    assert folder.answered()[["image_id", "answer"]].to_numpy().tolist() == [["a", EMPTY], ["b", CLASS]]
+    table.loc[0, "class_name"] = "fox"  # and its answer is still "empty"
+    with pytest.raises(ValueError, match="has the answer 'empty' of class 'fox' for a. Expected one of"):
+        folder.take(table)
+
+
 def test_a_path_that_several_crops_share_names_none_of_them(tmp_path):
     items = pd.DataFrame("", index=range(3), columns=ITEM_COLUMNS)
     items = items.assign(image_id=["a#1", "a#2", "b#1"], path=["/a", "/a", "/b"], probability=0.5)

@@ -116,17 +116,13 @@ class ReviewFolder:
         is_item = answers["image_id"].isin(ids)
         if answers.empty or not (is_item.any() if ignore_others else is_item.all()):
             name = "The table" if isinstance(path, pd.DataFrame) else path
-            other = "".join(
-                f"names {image}, which is no image of {self.folder}" for image in answers["image_id"][~is_item][:1]
-            )
-            raise ValueError(
-                f"{name} {other or 'has no answer'}. Expected image_id as in items.csv there, and class_name."
-            )
+            wrong = [f"names {image}, which is no image of {self.folder}" for image in answers["image_id"][~is_item]]
+            wrong = wrong[0] if wrong else "has no answer"
+            raise ValueError(f"{name} {wrong}. Expected image_id as in items.csv there, and class_name.")
         of_key = {name.casefold(): name for name in names} | dict(zip(names, names, strict=True))
         given = answers["class_name"].map(normalize_name)
-        answers["class_name"] = [of_key.get(name, of_key.get(name.casefold(), name)) for name in given]
-        answers["image_id"] = answers["image_id"].map(ids)
-        answers = answers[is_item]
+        given = [of_key.get(name, of_key.get(name.casefold(), name)) for name in given]
+        answers = answers.assign(image_id=answers["image_id"].map(ids), class_name=given)[is_item]
         with lock_folder(self.folder):
             corrections = Corrections(self.corrections)
             for (answer, name), rows in answers.groupby(["answer", "class_name"]):

@@ -117,10 +117,7 @@ def as_paths(paths: Paths) -> list[Path]:
 
 
 def find_images(paths: Paths, limit: int | None = None, seed: int = 0) -> list[Path]:
-    """Return each file, and every visible image below each folder, sorted; with `limit` a random sample of them.
-
-    Where there are folders, an image that is in several of `paths` is there once.
-    """
+    """Return each file, and every visible image below folders once, sorted; with `limit` a random sample of them."""
     paths, files = as_paths(paths), []
     for path in paths:
         if not path.exists():
