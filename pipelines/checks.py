@@ -23,6 +23,7 @@ from .options import changes, print_line, refuse_with
 
 TRAINING = ("train", "pretrain", "finetune", "autoencode", "learning-curve", "search")
 FOLDERS = ("run", "runs", "resume", "encoder")  # of runs, experiments and searches
+FILES = ("import", "answers", "deployments", "project", "file")  # that a command reads, perhaps after minutes
 READING = (*choices.READING, "label_rule", "images_without_boxes")
 RESUMABLE = {  # command -> how its folder is opened, what it is, its file and the command that makes it
     "learning-curve": (Experiment, "curve", CURVE, "learning-curve"),
@@ -70,6 +71,8 @@ def _check_path(name: str, path: Path) -> None:
         raise ValueError(f"The path {printable(absolute)} is not UTF-8. Rename the folder.")
     if name in FOLDERS and not path.is_dir():
         raise ValueError(f"There is no folder {path}. `marinecv runs` lists runs, experiments and searches.")
+    if name in FILES and not path.is_file():
+        raise ValueError(f"There is no file {path} ({name}). Correct its name.")
     if name == "data_dir" and not os.path.exists(os.path.expanduser(path)):
         manifest_of_folder(path)  # raises and says what was expected
     if name == "output_dir":

@@ -28,7 +28,7 @@ ARGUMENTS = {name: name.replace("_", "-") for names in (*SETTINGS.values(), SAME
 ARGUMENTS |= {"folder": "output-dir", "sizes": "image-size", "calibration": "calibration-fraction", "data": "data-dir"}
 ARGUMENTS |= {"fractions": "label-fractions", "formats": "format"}
 """Arguments of the library -> their flags."""
-ARGUMENT = re.compile(rf'(?<![\w.])({"|".join(ARGUMENTS)})=(?:"([^"]*)"|True|([\w/-][\w./-]*\w|\w))?')
+ARGUMENT = re.compile(rf'(?<![\w.])({"|".join(ARGUMENTS)})=(?:["\x27]([^"\x27]*)["\x27]|True|([\w/-][\w./-]*\w|\w))?')
 
 
 def library():

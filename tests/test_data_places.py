@@ -129,6 +129,15 @@ def days(start, count, year):
 
 
 GOOD = days(1, 6, 2023)
+YEARS = [*days(1, 2, 2019), *GOOD]  # a camera that came back to its place
+
+
+def folders(names, times):
+    """Folders of one camera in which the file numbers begin anew."""
+    tables = [
+        camera(times).assign(image_id=lambda table, name=name: name + table["image_id"].str[9:]) for name in names
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +153,8 @@ GOOD = days(1, 6, 2023)
         (camera([*GOOD[:1], *days(1, 5, 2016)]), [""] * 6),  # which are wrong? the most are not
         (camera([]), []),
         (camera(GOOD).drop(columns=["camera", "taken_at"]), [""] * 6),
+        (folders(["deer/cam1/", "fox/cam1/"], YEARS), [""] * 16),  # the second class begins before the first ends
+        (folders(["cam1/100MEDIA/", "cam1/101MEDIA/"], YEARS), [""] * 8 + [BACKWARDS] * 2 + [""] * 6),
     ],
 )
 def test_a_wrong_clock_is_found_and_its_times_are_not_trusted(catalog, expected):

@@ -5,6 +5,7 @@ import datetime
 import sys
 import zipfile
 
+import pandas as pd
 import pytest
 from conftest import refused, shown
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,7 @@ from marinecv.data.find_data import find_data
 from marinecv.data.manifests import load_manifest, manifest_of_folder
 from marinecv.data.names import normalize_name
 from marinecv.data.readers import table as table_reader
+from pipelines.options import in_flags
 
 
 def draw(path, size=(8, 6)):
@@ -103,8 +105,23 @@ def test_split_place_time_and_sequence_travel_into_the_catalog_and_the_columns_a
     }
     [line] = reading_lines(manifest_of_folder(root), read_catalog(manifest_of_folder(root)))
     assert line.startswith(
-        "Columns of data.csv: file=Image, class=Species, split=Subset, site=Station, camera=Camera ID"
+        "Columns of data.csv: file 'Image', class 'Species', split 'Subset', site 'Station', camera 'Camera ID'"
     )
+    assert in_flags(line) == line  # a column called folder is not the flag of an argument
+
+
+def test_a_column_that_is_named_for_one_thing_is_not_used_for_another(tmp_path):
+    root = folder_of(tmp_path, "file,label,Station\na.jpg,fox,C1\nb.jpg,owl,C2\n")
+    catalog = catalog_of(root, {"camera": "Station"})
+    assert catalog["camera"].tolist() == ["C1", "C2"]
+
+
+def test_days_and_times_of_day_in_the_cells_of_a_workbook_are_one_time(tmp_path):
+    root, taken_at = folder_of(tmp_path, ""), datetime.datetime(2025, 6, 1, 4, 12, 33)
+    (root / "data.csv").unlink()
+    rows = {"file": ["a.jpg", "b.jpg"], "label": ["fox", "owl"], "Date": taken_at.date(), "Time": taken_at.time()}
+    pd.DataFrame(rows).to_excel(root / "data.xlsx", index=False)
+    assert catalog_of(root)["taken_at"].tolist() == ["2025-06-01T04:12:33"] * 2
 
 
 DATES = {

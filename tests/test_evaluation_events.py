@@ -47,6 +47,16 @@ def test_an_order_of_files_that_is_not_that_of_time_is_no_clock_set_back():
     assert set(event_numbers(shuffled, "30m")) == {0}
 
 
+def test_folders_whose_times_overlap_are_no_clock_set_back():
+    """Of one camera below class folders, or of a file put beside its folders of days."""
+    table = images(
+        *(f"c1 2025-04-{day:02}T0{hour}:0{minute}:00 x" for day in (1, 2) for hour in range(9) for minute in (0, 5))
+    )
+    folders = ["fox/c1/", "deer/c1/"] * 18
+    numbers = event_numbers(table.assign(file=folders + table["file"]), "30m")
+    assert numbers.tolist() == [number for number in range(18) for _ in range(2)]
+
+
 def test_the_rows_of_an_event_are_its_classes_with_the_most_boxes_of_one_image():
     table = images("c1 05:00 fox", "c1 05:00 fox", "c1 05:10 fox", "c1 05:20 empty", "c1 05:25 -", "c1 09:00 deer")
     found = events_of(table.assign(file=[*"aabcde"]), "30m")

@@ -109,6 +109,13 @@ def test_a_folder_gives_every_file_that_is_an_image_by_its_suffix_or_its_content
     assert [path.name for path in find_images([tmp_path])] == names
 
 
+def test_an_image_of_two_given_folders_is_one_image(photos, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    files = find_images(photos)
+    assert files and find_images([photos, photos.name, files[0]]) == files
+    assert find_images([files[0], files[0]]) == [files[0]] * 2  # as the rows of a table
+
+
 def test_limit_draws_so_many_by_seed(photos):
     drawn = [tuple(find_images(photos, 2, seed)) for seed in (1, 1, 2, 3, 4)]
     assert drawn[0] == drawn[1] and len(set(drawn)) > 1 and all(len(set(paths)) == 2 for paths in drawn)

@@ -134,6 +134,12 @@ def test_nothing_there_unknown_and_passed_over_answers(finished_run, photos, lab
     assert wrong < right
 
 
+def test_classes_that_the_run_does_not_know_are_named(finished_run, photos, labels):
+    labels.loc[:4, "class_name"] = "zebra"
+    sentences = mcv.estimate(finished_run, photos, answers=labels, log=None).sentences
+    assert "Answers of classes that the run does not know count as errors: zebra 5." in sentences
+
+
 def test_images_of_the_training_are_a_warning(finished_run, shared_tank, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "mixed"
@@ -163,6 +169,8 @@ def test_what_cannot_be_estimated_is_refused_in_words(finished_run, photos, labe
     line = refused(capsys, *words, "--check", 21)
     assert "out has another sample: 20 images with --seed 0. Name another folder with --output-dir." in line
     draw_image("crab", 1).save(photos / "late.jpg")
+    assert "has other images than when out was begun" in refused(capsys, *words, "--check", 20)
+    (photos / "text.jpg").unlink()  # as many as before
     assert "has other images than when out was begun" in refused(capsys, *words, "--check", 20)
     labels.assign(image_id="x" + labels["image_id"]).to_csv("labels.csv", index=False)
     words[-1] = "new"

@@ -13,6 +13,7 @@ from marinecv.data.user_tables import PLACE_COLUMNS, as_table, with_place_column
 
 FACTORY_DATES = ("1970-01-01", "2000-01-01")  # that a clock shows after its battery was changed
 MIN_GAP = timedelta(days=365)  # from the images of a reset clock to all others of the camera
+_CARD = r"(^|/)\d{3}[0-9A-Z_]{5}$"  # a folder of a memory card, as cameras number them
 RESET, FUTURE, BACKWARDS = "a factory date", "in the future", "back by years from an earlier file number"
 
 
@@ -47,7 +48,8 @@ def clock_problems(catalog: pd.DataFrame, now: datetime | None = None) -> pd.Ser
     """Return why the clock of the camera was wrong when an image was taken; "" where nothing shows it.
 
     Wrong is a factory date, a time in the future, and, in the order of the file numbers of one camera, a time that goes
-    back to a year and more before all others; of fewer than half of its images.
+    back to a year and more before all others; of fewer than half of its images. Where numbers begin anew in a folder,
+    they order its images only, or those of all folders of a memory card (100MEDIA, 101MEDIA).
     """
     index = catalog.index
     catalog = with_place_columns(catalog).reset_index(drop=True)
@@ -63,8 +65,10 @@ def clock_problems(catalog: pd.DataFrame, now: datetime | None = None) -> pd.Ser
         others_begin = ordered[ordered.diff() >= MIN_GAP].max()
         is_early = rows["time"] < others_begin
         if 0 < 2 * is_early.sum() < len(rows):
-            rows = rows.sort_values(["folder", "number"] if rows["number"].duplicated().any() else "number")
-            jumped_back = (rows["time"] >= others_begin).cummax() & is_early
+            is_anew = rows["number"].duplicated().any()
+            rows = rows.sort_values(["folder", "number"] if is_anew else "number")
+            order = rows["folder"].str.replace(_CARD if is_anew else ".+", "", regex=True)
+            jumped_back = (rows["time"] >= others_begin).groupby(order).cummax() & is_early
             problems[jumped_back.index[jumped_back]] = BACKWARDS
     return problems.set_axis(index)
 

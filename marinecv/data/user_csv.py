@@ -9,8 +9,8 @@ from pathlib import Path
 
 from marinecv.data.boxes import bad_row
 from marinecv.data.names import match_names
+from marinecv.files.csv_tables import DELIMITERS
 
-DELIMITERS = (",", ";", "\t")
 MAX_UNPACKED_BYTES = 2**30  # of a packed table
 Row = tuple[str, list[str], str]  # such as ("test/_annotations.csv:72", ["a.jpg", "eel"], "a.jpg,eel")
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from posixpath import dirname
 
 import pandas as pd
 
@@ -34,7 +35,7 @@ def events_of(table: pd.DataFrame, gap: str = "30m") -> pd.DataFrame:
 
     An event is a chain of images of one camera, of whatever class, in which no image is later than the one before it by
     more than the gap. It never spans cameras, nor a clock that was set back: a jump back by more than the gap in the
-    order of the files starts another event, unless that order has nothing to do with time.
+    order of the files of a folder starts another event, unless that order has nothing to do with time.
 
     Args:
         table: one row an image, or one a box: `camera`, `taken_at` (local time, ISO), the class as `predicted_class` or
@@ -64,12 +65,12 @@ def event_numbers(table: pd.DataFrame, gap: str) -> pd.Series:
     """Return the number of the event of each row, from 0; -1 without camera or time. As of `events_of`."""
     pause, table = parse_gap(gap), as_table(table, ("camera", "taken_at"))
     times = pd.to_datetime(table["taken_at"].str[:19], format="%Y-%m-%dT%H:%M:%S", errors="coerce")
-    rows = pd.DataFrame({"camera": [*table["camera"]], "time": [*times]})
     names = _image_names(table)
+    rows = pd.DataFrame({"camera": [*table["camera"]], "time": [*times], "folder": [*names.map(dirname)]})
     order = [[int(part) if at % 2 else part for at, part in enumerate(re.split(r"(\d+)", name))] for name in names]
     rows = rows.iloc[sorted(range(len(rows)), key=order.__getitem__)]
     rows = rows[(rows["camera"] != "") & rows["time"].notna()]
-    is_back = rows.groupby("camera")["time"].diff() < -pause
+    is_back = rows.groupby(["camera", "folder"])["time"].diff() < -pause
     of_camera = is_back.groupby(rows["camera"])
     is_back &= of_camera.transform("sum") <= of_camera.transform("size").mul(_MAX_BACKWARD).clip(lower=1)
     rows["clock"] = is_back.groupby(rows["camera"]).cumsum()

@@ -13,6 +13,8 @@ from marinecv.files.atomic import write_text
 
 BOM = "\ufeff"
 """The byte order mark at the start of a table that a person opens: spreadsheets read it as UTF-8, and we strip it."""
+DELIMITERS = ",;\t"
+"""Of tables that people bring: spreadsheets save ";" where the comma is the decimal sign."""
 # A spreadsheet runs such a cell as a formula. The apostrophes in front are part of the pattern, so that reading takes
 # away exactly the one that writing added.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
@@ -45,23 +47,26 @@ def write_table(path: str | Path, table: pd.DataFrame, float_format: str | None 
     write_text(path, table_text(table, float_format=float_format))
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(path: str | Path, delimiters: str = ",") -> pd.DataFrame:
     """Read the file of a table as text, so that a class may be called "NA", "007" or "=1+1".
+
+    Of several `delimiters` the one that its header has most often counts.
 
     Raises FileNotFoundError where there is no such file, and ValueError where it is no CSV in UTF-8, names a column
     twice, or has a row with too few or too many cells.
     """
-    return parse_table(Path(path).read_bytes(), path)
+    return parse_table(Path(path).read_bytes(), path, delimiters)
 
 
-def parse_table(data: bytes, path: str | Path) -> pd.DataFrame:
+def parse_table(data: bytes, path: str | Path, delimiters: str = ",") -> pd.DataFrame:
     """Read the bytes of a table as `read_table` does; an error names `path`."""
     try:
         text = data.decode("utf-8-sig")
         if "\0" in text:
             raise ValueError("it holds a zero byte")
+        delimiter = max(delimiters, key=text.partition("\n")[0].count)
         # The csv module, not pandas, which fills a row that was cut short with empty cells.
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter) if row]
         header = [*map(_unescape, rows[0])] if rows else []
         if not header or len({*header}) < len(header):
             raise ValueError(f"its header is {','.join(header)!r:.200}, empty or with a name twice")

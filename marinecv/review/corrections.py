@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from marinecv.data.annotations import class_of
 from marinecv.data.names import EMPTY_CLASS
-from marinecv.data.user_tables import rename_aliases
-from marinecv.files.csv_tables import check_columns, parse_table, read_table, table_text
+from marinecv.data.user_tables import TEXT, as_table, rename_aliases
+from marinecv.files.csv_tables import DELIMITERS, check_columns, parse_table, read_table, table_text
 from marinecv.schema import check_choice
 
 COLUMNS = ["answered_at", "batch", "undoes", "image_id", "answer", "class_name"]
@@ -96,22 +97,26 @@ class Corrections:
 def read_corrections(path: str | os.PathLike | pd.DataFrame, ids: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Return the answers that count of a `corrections.csv`: `image_id, answer, class_name`, one row an image.
 
-    Where nothing is there, the class is `EMPTY_CLASS`. A table of another tool needs `class_name` and `image_id`, or
-    `path` or `file`, which `ids` maps to it; each row is then an answer, an empty class none. Raises ValueError where
-    it is no such table.
+    A table of another tool needs `class_name` and `image_id`, or `path` or `file`, which `ids` maps to it; a class is
+    an answer, whether or not `answer` says so. Raises ValueError where it is no such table, or gives an image two
+    answers without saying which is the later.
     """
-    table = path.fillna("").astype(str) if isinstance(path, pd.DataFrame) else read_table(path)
+    table = path if isinstance(path, pd.DataFrame) else read_table(path, DELIMITERS)
     path = "the table" if isinstance(path, pd.DataFrame) else path
     table = rename_aliases(table, {"path": ("file",), "class_name": ("class", "label")})
+    table = as_table(table, optional={"answer": UNANSWERED}, text=(*TEXT, "answer"))
     if ids and "image_id" not in table and "path" in table:
         table = table.assign(image_id=table["path"].map(lambda name: ids.get(name, name)))
     check_columns(table, ["image_id", "class_name"], path)
-    if "answer" not in table:
-        table = table.assign(answer=table["class_name"].map(lambda name: CLASS if name else UNANSWERED))
+    is_class = (table["answer"] == UNANSWERED) & (table["class_name"] != "")
+    table = table.assign(answer=table["answer"].mask(is_class, CLASS))
     _check_answers(table, path)
-    table["class_name"] = table["class_name"].mask(table["answer"] == EMPTY, EMPTY_CLASS)
-    table = table.drop_duplicates("image_id", keep="last")
-    return table.loc[table["answer"] != UNANSWERED, ["image_id", "answer", "class_name"]].reset_index(drop=True)
+    if "answered_at" in table:
+        table = table.drop_duplicates("image_id", keep="last")
+    table = table.loc[table["answer"] != UNANSWERED, ["image_id", "answer", "class_name"]].drop_duplicates()
+    if (twice := table["image_id"].duplicated()).any():
+        raise ValueError(f"{path} has several answers for {table['image_id'][twice].iloc[0]}. Expected one an image.")
+    return table.reset_index(drop=True)
 
 
 def _read_log(path: Path) -> pd.DataFrame:
@@ -126,8 +131,9 @@ def _read_log(path: Path) -> pd.DataFrame:
 
 
 def _check_answers(table: pd.DataFrame, path: str | Path) -> None:
-    """Raise ValueError for an answer that is none, or a class without a name."""
+    """Raise ValueError for an answer that is none, a class without a name, or one of an image where nothing is."""
     wrong = ~table["answer"].isin(ANSWERS) | (table["answer"] == CLASS) & (table["class_name"] == "")
+    wrong |= table["answer"].isin((EMPTY, UNKNOWN)) & ~table["class_name"].map(class_of).isin(("", EMPTY_CLASS))
     if wrong.any():
         row = table[wrong].iloc[0]
         expected = ", ".join(map(repr, filter(None, ANSWERS)))

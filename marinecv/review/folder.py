@@ -7,10 +7,12 @@ from pathlib import Path
 import pandas as pd
 from msgspec import Struct
 
+from marinecv.data.annotations import class_of
+from marinecv.data.names import EMPTY_CLASS, match_names, normalize_name
 from marinecv.files.atomic import write_json, write_text
 from marinecv.files.csv_tables import BOM, check_columns, parse_numbers, read_table, table_text, write_table
 from marinecv.files.lock import lock_folder
-from marinecv.review.corrections import UNANSWERED, Corrections, read_corrections
+from marinecv.review.corrections import EMPTY, UNANSWERED, Corrections, read_corrections
 from marinecv.schema import read
 
 ITEM_COLUMNS = ["image_id", "path", "box", "split", "given_class", "predicted_class", "probability", "event", "camera"]
@@ -104,17 +106,23 @@ class ReviewFolder:
     def take(self, path: str | os.PathLike | pd.DataFrame, ignore_others: bool = False) -> int:
         """Append the answers of a table, see `read_corrections`; return their number.
 
-        A row names an item by its `image_id`, or `path` or `file`, as in the items. Raises ValueError for another one,
-        or where those may be ignored for a table without any item.
+        A row names an item by its `image_id`, or `path` or `file`, as in the items, where those are not of crops; a
+        class in another case is that of the run. Raises ValueError for another item, or where those may be ignored for
+        a table without any.
         """
-        answers = read_corrections(path, dict(zip(self.items["path"], self.items["image_id"], strict=True)))
-        is_item = answers["image_id"].isin(self.items["image_id"])
-        if not (is_item.any() if ignore_others else is_item.all()):
+        of_one = self.items.drop_duplicates("path", keep=False)
+        answers = read_corrections(path, dict(zip(of_one["path"], of_one["image_id"], strict=True)))
+        ids, names = match_names(answers["image_id"], self.items["image_id"]), self.about.class_names
+        is_item = answers["image_id"].isin(ids)
+        if answers.empty or not (is_item.any() if ignore_others else is_item.all()):
             name = "The table" if isinstance(path, pd.DataFrame) else path
-            raise ValueError(
-                f"{name} names {answers['image_id'][~is_item].iloc[0]}, which is no image of {self.folder}."
-            )
-        answers = answers[is_item]
+            wrong = [f"names {image}, which is no image of {self.folder}" for image in answers["image_id"][~is_item]]
+            wrong = wrong[0] if wrong else "has no answer"
+            raise ValueError(f"{name} {wrong}. Expected image_id as in items.csv there, and class_name.")
+        of_key = {name.casefold(): name for name in names} | dict(zip(names, names, strict=True))
+        given = answers["class_name"].map(normalize_name)
+        given = [of_key.get(name, of_key.get(name.casefold(), name)) for name in given]
+        answers = answers.assign(image_id=answers["image_id"].map(ids), class_name=given)[is_item]
         with lock_folder(self.folder):
             corrections = Corrections(self.corrections)
             for (answer, name), rows in answers.groupby(["answer", "class_name"]):
@@ -122,8 +130,13 @@ class ReviewFolder:
         return len(answers)
 
     def answered(self) -> pd.DataFrame:
-        """Return the items that have an answer, with `answer` and `class_name` beside them, in their order."""
+        """Return the items that have an answer, with `answer` and `class_name` beside them, in their order.
+
+        Where nothing is there, the class is that of the run for it, be it called empty, blank or none.
+        """
         none = pd.DataFrame(columns=["image_id", "answer", "class_name"], dtype=str)
         answers = read_corrections(self.corrections) if self.corrections.is_file() else none
         table = self.items.merge(answers, on="image_id", how="left").fillna({"answer": UNANSWERED, "class_name": ""})
+        names = [name for name in self.about.class_names if class_of(name) == EMPTY_CLASS]
+        table["class_name"] = table["class_name"].mask(table["answer"] == EMPTY, "".join(names[:1]) or EMPTY_CLASS)
         return table[table["answer"] != UNANSWERED].reset_index(drop=True)

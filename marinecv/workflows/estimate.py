@@ -1,6 +1,7 @@
 """How good a run is on a new folder, from a random sample of its images that a person checks."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from marinecv.console import Log, silent
+from marinecv.data.formats import printable
 from marinecv.data.user_tables import usable
 from marinecv.evaluation import checked_sample
 from marinecv.evaluation.checked_sample import COUNT, LOOKS, PRECISION, RECALL, draw_sample, estimates
@@ -107,14 +109,13 @@ def estimate(
     if not (opened or (place / PREDICTIONS).is_file()):
         predict(run, images, output=place / PREDICTIONS, demonstration=demonstration, log=log)
     predictions = read_answers(place / PREDICTIONS)
-    ids = [os.path.relpath(path, images).replace(os.sep, "/") for path in predictions["path"]]
-    batch = usable(predictions.assign(image_id=ids))
+    batch = usable(predictions.assign(image_id=ids_below(images, predictions["path"])))
     opened = opened or new_sample(run, images, batch, check, seed, place, log)
     about = opened.about
     if (about.kind, about.seed, len(opened.items)) != (ESTIMATE, seed, min(check, len(batch))):
         found = f"{len(opened.items)} images with seed={about.seed}"
         raise ValueError(f"{place} has another sample: {found}. Name another folder with folder=.")
-    if len(find_images(images)) != len(predictions):
+    if {*ids_below(images, find_images(images))} != {*ids_below(images, predictions["path"])}:
         raise ValueError(f"{images} has other images than when {place} was begun. Name another folder with folder=.")
     status = partial(progress, opened, batch, width)
     if answers is not None:
@@ -125,6 +126,11 @@ def estimate(
     write_table(place / TABLE, table)
     log(f"{place / TABLE}: accuracy, precision, recall and counts with their intervals")
     return Estimate(table, (status()[0] + ".", *remarks(opened, run, batch, len(predictions), table)), place)
+
+
+def ids_below(folder: str | os.PathLike, paths: Iterable[str | os.PathLike]) -> list[str]:
+    """Return the image id of each path: its end below a folder."""
+    return [printable(os.path.relpath(path, folder)).replace(os.sep, "/") for path in paths]
 
 
 def new_sample(run: Run, images, batch: pd.DataFrame, check: int, seed: int, place: Path, log: Log) -> ReviewFolder:
@@ -169,6 +175,10 @@ def remarks(opened: ReviewFolder, run: Run, batch: pd.DataFrame, files: int, tab
             f"{len(left_out)} images passed over, or answered as unknown, are left out; the accuracy would be "
             f"{right:.2f} if all of them were right, {wrong:.2f} if all were wrong."
         )
+    unknown = answers["class_name"][~answers["class_name"].isin(run.class_names)].value_counts()
+    if len(unknown):
+        names = ", ".join(f"{name} {count}" for name, count in unknown.items())
+        sentences.append(f"Answers of classes that the run does not know count as errors: {names}.")
     if failed := files - len(batch):
         sentences.append(f"{failed} files cannot be read and are not part of the estimate.")
     counts = table[(table["quantity"] == COUNT) & (table["camera"] == "")]

@@ -117,12 +117,15 @@ def as_paths(paths: Paths) -> list[Path]:
 
 
 def find_images(paths: Paths, limit: int | None = None, seed: int = 0) -> list[Path]:
-    """Return each file, and every visible image below each folder, sorted; with `limit` a random sample of them."""
+    """Return each file, and every visible image below folders once, sorted; with `limit` a random sample of them."""
     paths, files = as_paths(paths), []
     for path in paths:
         if not path.exists():
             raise ValueError(f"There is no {path}. Expected an image file or a folder.")
         files += image_files(path, deep=True) if path.is_dir() else [path]
+    if any(path.is_dir() for path in paths):
+        is_again = pd.Series([os.path.abspath(file) for file in files]).duplicated()
+        files = [file for file, again in zip(files, is_again, strict=True) if not again]
     if not files:
         expected = f"Expected files ending in {', '.join(IMAGE_SUFFIXES)}."
         raise ValueError(f"No image in {', '.join(map(str, paths))}. {expected}")

@@ -20,8 +20,9 @@ from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_name, normalize_path
 from marinecv.data.readers import Reader
 from marinecv.data.splits.split_catalog import known_splits
-from marinecv.data.user_csv import DELIMITERS, MAX_UNPACKED_BYTES, Row, bad_rows, read_cells
+from marinecv.data.user_csv import MAX_UNPACKED_BYTES, Row, bad_rows, read_cells
 from marinecv.data.user_tables import is_usable
+from marinecv.files.csv_tables import DELIMITERS
 from marinecv.schema import check_choice
 
 LABELS, OWN = "labels", "labels.csv"  # the name of a table that goes before others; that of our own form
@@ -66,7 +67,8 @@ def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     facts["split"] = known_splits(facts["split"], facts["source"])
     facts["name"] = (facts["folder"] + "/").where(facts["folder"] != "", "") + facts["file"]
     facts["camera"] = (facts["site"] + "/" + facts["camera"]).str.strip("/")
-    times = facts["datetime"].where(facts["datetime"] != "", (facts["date"] + " " + facts["time"]).str.strip())
+    dates = facts["date"].str.removesuffix(" 00:00:00").where(facts["time"] != "", facts["date"])  # day of a workbook
+    times = facts["datetime"].where(facts["datetime"] != "", (dates + " " + facts["time"]).str.strip())
     facts["taken_at"] = _iso_dates(times, table)
     repeated = facts["name"].map(normalize_path).duplicated() | (facts["file"] == "")
     for row in facts[repeated & is_own].head(1).itertuples():
@@ -79,7 +81,7 @@ def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows_of_records = facts[["name", "source", "split", "camera", "sequence", "taken_at", "problem"]].to_dict("records")
     records = [Labeled(class_names=(name,), **row) for name, row in zip(facts["class"], rows_of_records, strict=True)]
     used = {name: header[keys.index(key)] for name, key in key_of.items()}
-    words = ", ".join(f"{name}={column}" for name, column in used.items())
+    words = ", ".join(f"{name} {column!r}" for name, column in used.items())
     is_said = not is_own or used.keys() - {"file", "class", "split"}
     decisions = [f"Columns of {table.name}: {words}."] if is_said else []
     images, boxes = tables_of(root, records, decisions=decisions)
@@ -169,7 +171,7 @@ def _choose_columns(table: Path, header: list[str], named: Mapping[str, str]) ->
     if {*keys} >= WILDLIFE_INSIGHTS:
         chosen = {"class": "commonname"} | chosen
     for name, usual in COLUMN_NAMES.items():
-        found = [key for key in usual if key in keys]
+        found = [key for key in usual if key in keys and key not in chosen.values()]
         if name in ("file", "class") and name not in chosen and len(found) > 1 and found[0] != name:
             words = [header[keys.index(key)] for key in found]
             raise ValueError(

@@ -18,7 +18,7 @@ from marinecv.data.photos import by_photo, is_of_crops, photos_of, set_by_photo
 from marinecv.data.splits import partition
 from marinecv.data.user_tables import as_catalog, is_usable, why_unusable
 from marinecv.files.atomic import temporary_name
-from marinecv.files.csv_tables import check_columns, read_table, write_table
+from marinecv.files.csv_tables import DELIMITERS, check_columns, read_table, write_table
 from marinecv.files.hashes import sha256
 from marinecv.schema import check_choice
 
@@ -175,7 +175,7 @@ def saved_splits() -> list[str]:
 def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     """Return the catalog split by a CSV of image_id and split; images that it lacks get a problem, bad rows raise."""
     try:
-        table = read_table(path).rename(columns=normalize_name)
+        table = read_table(path, DELIMITERS).rename(columns=normalize_name)
     except FileNotFoundError:
         raise ValueError(f"There is no split file {path}. Expected a CSV with image_id and split.") from None
     check_columns(table, ("image_id", "split"), path)

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct, to_builtins
 from marinecv.data.names import EMPTY_CLASS
 from marinecv.data.writers import BOX_COLUMNS
 from marinecv.files.atomic import replaced_folder, write_json, write_text
-from marinecv.files.csv_tables import check_columns, read_table
+from marinecv.files.csv_tables import DELIMITERS, check_columns, read_table
 from marinecv.schema import convert, read_toml
 
 SCHEMAS = "https://raw.githubusercontent.com/tdwg/camtrap-dp/1.0.2/"
@@ -102,7 +102,7 @@ def read_metadata(deployments: Path | None, timezone: str | None, project: Path 
     found = convert(read_toml(project), Project, project)
     if {each.scope for each in found.licenses} not in (set(), {"data", "media"}) or not found.contributors:
         raise ValueError(f"{project} needs a contributor, and licenses of data and of media, or none. Complete it.")
-    table = read_table(deployments)
+    table = read_table(deployments, DELIMITERS)
     check_columns(table, ("deploymentID", "latitude", "longitude", "deploymentStart", "deploymentEnd"), deployments)
     for name, of_day in (("deploymentStart", "T00:00:00"), ("deploymentEnd", "T23:59:59")):
         times = table[name].str.replace(r"^(\d{4}-\d\d-\d\d)$", rf"\1{of_day}", regex=True)
