@@ -70,10 +70,11 @@ def event_numbers(table: pd.DataFrame, gap: str) -> pd.Series:
     order = [[int(part) if at % 2 else part for at, part in enumerate(re.split(r"(\d+)", name))] for name in names]
     rows = rows.iloc[sorted(range(len(rows)), key=order.__getitem__)]
     rows = rows[(rows["camera"] != "") & rows["time"].notna()]
-    is_back = rows.groupby(["camera", "folder"])["time"].diff() < -pause
+    of_folder = [rows["camera"], rows["folder"]]  # perhaps that of a class: the clock is set back in each
+    is_back = rows.groupby(of_folder)["time"].diff() < -pause
     of_camera = is_back.groupby(rows["camera"])
     is_back &= of_camera.transform("sum") <= of_camera.transform("size").mul(_MAX_BACKWARD).clip(lower=1)
-    rows["clock"] = is_back.groupby(rows["camera"]).cumsum()
+    rows["clock"] = is_back.groupby(of_folder).cumsum()
     rows = rows.sort_values(["camera", "clock", "time"], kind="stable")
     keys = rows[["camera", "clock"]]
     starts = (keys != keys.shift()).any(axis=1) | (rows["time"].diff() > pause)
