@@ -76,10 +76,10 @@ def find_frame_order(rows: pd.DataFrame, thumbs: np.ndarray, by: str | None = No
     A number in a file name may be a frame of a video or a line of a list. It counts if images with neighboring numbers
     look more alike than two random images of one class (Mann-Whitney test of the distances of their thumbnails, float
     `(n, values)`); of the numbers in a name, and time, the one with most evidence is taken. One version of a photograph
-    (`photograph_names`) enters the test. `by`, `"number"` or `"time"`, skips the test.
+    (`photograph_names`) and one of equal images enter the test. `by`, `"number"` or `"time"`, skips the test.
     """
     (stems, names, marked), candidates = photograph_names(rows["image_id"]), []
-    is_tested = one_of_each(names, marked)
+    is_tested = one_of_each(names, marked) & ~pd.DataFrame(thumbs).duplicated().to_numpy(bool)
     if by in (None, "number"):
         candidates += [("number", series, numbers) for series, numbers in _numbers(stems, names)]
     if by in (None, "time"):
