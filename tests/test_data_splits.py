@@ -101,7 +101,14 @@ def test_published_splits_are_kept_in_whatever_word():
         split_catalog(catalog.assign(split=[*words[:-1], "later"]))
 
 
-@pytest.mark.parametrize("split", [lambda rows: split_catalog(rows, "stratified"), lambda rows: kfold(rows, 2)])
+SPLITTERS = [
+    lambda rows: split_catalog(rows, "stratified"),
+    lambda rows: split_catalog(rows, "grouped", pairs=pairs_of(("a", "b", "copy"))),
+    lambda rows: kfold(rows, 2),
+]
+
+
+@pytest.mark.parametrize("split", SPLITTERS)
 def test_an_image_that_is_there_twice_is_refused(split):
     catalog = pd.DataFrame({"image_id": [*"abcdef"], "class_name": "crab"})
     assert split(catalog) is not None

@@ -183,9 +183,12 @@ def check_trainable(catalog: pd.DataFrame) -> None:
             f"{reason} {hint if counts else '`marinecv audit` shows the reasons.'}"
         )
     if train["class_name"].nunique() == 1:
+        hint = "Check the labels and the folder of images."
+        if usable(catalog)["class_name"].nunique() > 1:
+            hint = 'The split has the others in validation and test alone. Name another, such as split_by="stratified".'
         raise ValueError(
             f'All {len(train)} images to train on are of one class, "{train["class_name"].iloc[0]}". Expected at least '
-            "two classes. Check the labels and the folder of images."
+            f"two classes. {hint}"
         )
 
 
