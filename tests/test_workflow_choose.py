@@ -91,6 +91,12 @@ def test_a_probe_is_chosen_and_the_run_keeps_what_was_compared(catalog, network,
     assert read_choices(again).empty
 
 
+def test_images_that_do_not_decode_are_an_error_with_its_reason(catalog, network, tmp_path):
+    catalog["path"] = [str(tmp_path / "gone.png")] * len(catalog)
+    with pytest.raises(ValueError, match="no usable image.* images have a problem, the first: No such file"):
+        mcv.train(catalog, backbone=network, folder=tmp_path / "run", **SIDE)
+
+
 @pytest.mark.parametrize("gain", [1.0, -1.0])
 def test_fine_tuning_is_kept_where_held_out_images_say_so(gain, catalog, network, tmp_path, monkeypatch, no_pages):
     monkeypatch.setattr(fit, "mean_and_error", lambda *args: (gain, 0.5))

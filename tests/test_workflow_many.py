@@ -171,6 +171,17 @@ def test_a_path_a_name_a_manifest_and_a_catalog_are_found(shared_tank, tmp_path)
     assert set(source.read(BEST.data, silent)["image_id"]) == set(catalog["image_id"])
 
 
+def test_a_table_of_paths_and_classes_is_made_a_catalog(shared_tank, monkeypatch):
+    catalog = mcv.read_catalog(manifest_of_folder(shared_tank))
+    monkeypatch.chdir(shared_tank)
+    table = pd.DataFrame({"image_id": catalog["image_id"], "file": catalog["image_id"], "label": catalog["class_name"]})
+    read = source_of(table, BEST.data, silent).read(BEST.data, silent)
+    columns = ["image_id", "path", "class_name", "width", "height", "problem"]
+    pd.testing.assert_frame_equal(read[columns], catalog[columns])
+    with pytest.raises(ValueError, match="lacks the column 'path'"):
+        source_of(table.drop(columns="file"), BEST.data, silent)
+
+
 def test_a_word_that_names_a_data_set_and_a_folder_or_neither_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "aquarium" / "eel").mkdir(parents=True)

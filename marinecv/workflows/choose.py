@@ -13,7 +13,7 @@ import pandas as pd
 from marinecv.audit.pairs import find_pairs
 from marinecv.choices import SPLITS
 from marinecv.console import Log
-from marinecv.data.catalog import limit_catalog
+from marinecv.data.catalog import check_trainable, limit_catalog
 from marinecv.data.groups import group_catalog, put_back
 from marinecv.data.photos import photos_of
 from marinecv.data.splits.split_catalog import is_grouped
@@ -245,6 +245,7 @@ def _probe(
     """
     started, image, training = time.perf_counter(), recipe.image, recipe.training
     pixels, catalog = load_pixels(_scored(catalog), image, log=log)
+    check_trainable(catalog)
     rows = usable(catalog)
     frozen = replace(recipe.model, pooling="avg_max", trainable_layers=0)
     extractor = backbone_of(frozen.build(image.shape, len(class_names)))

@@ -11,10 +11,11 @@ import pandas as pd
 from marinecv.choices import WEIGHTS
 from marinecv.console import Log
 from marinecv.data.boxes import as_boxes
-from marinecv.data.catalog import check_trainable, read_catalog_and_boxes
+from marinecv.data.catalog import CATALOG_COLUMNS, check_trainable, read_catalog_and_boxes
 from marinecv.data.find_data import find_data
 from marinecv.data.layouts import IMAGE_SUFFIXES, image_files
 from marinecv.data.manifests import Manifest, list_manifests
+from marinecv.data.user_catalog import catalog_of
 from marinecv.data.user_tables import as_catalog
 from marinecv.runs import Run
 from marinecv.schema import did_you_mean
@@ -54,7 +55,8 @@ def source_of(data: Data, choice: DataConfig, log: Log) -> Source:
     if isinstance(data, Source):
         return data
     if isinstance(data, pd.DataFrame):
-        return Source(Manifest(name=CATALOG, layout="folders"), as_catalog(data), as_boxes(pd.DataFrame()))
+        catalog = as_catalog(data) if {*CATALOG_COLUMNS} <= {*data} else catalog_of(data)
+        return Source(Manifest(name=CATALOG, layout="folders"), catalog, as_boxes(pd.DataFrame()))
     if isinstance(data, Manifest):
         return Source(data)
     reading = {"log": log, **choice.reading}
