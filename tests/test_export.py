@@ -325,6 +325,14 @@ def test_a_missing_package_is_named_with_what_brings_it(run, format, package, mo
         export_model(run, format)
 
 
+def test_resizing_with_antialiasing_is_refused_for_onnx(run):
+    preprocessing = run.read("preprocessing.json")
+    preprocessing["image"]["antialias"] = True
+    write_json(run.path("preprocessing.json"), preprocessing)
+    with pytest.raises(ValueError, match="ONNX has no resizing with antialiasing.* Leave out resize"):
+        export_model(Run(run.folder), "onnx", resize=True)
+
+
 def test_a_class_with_a_line_break_and_a_model_that_takes_attributes_are_refused(run):
     preprocessing = run.read("preprocessing.json")
     write_json(run.path("preprocessing.json"), {**preprocessing, "class_names": ["crab", "e\nel", "ray"]})

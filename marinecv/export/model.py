@@ -127,6 +127,11 @@ def export_model(
     check_type(Run, run=run)
     if not 0 <= margin <= 1:
         raise ValueError(f"Expected a margin from 0 to 1, a fraction of accuracy. Received: {margin}.")
+    if resize and format == "onnx" and run.spec.antialias:
+        raise ValueError(
+            "ONNX has no resizing with antialiasing, which this run was trained with. Leave out resize, and make the "
+            "pixels by the README of the export; or take savedmodel."
+        )
     if broken := [name for name in run.class_names if len(name.splitlines()) > 1]:
         raise ValueError(f"The class {broken[0]!r} has a line break in its name, and labels.txt has a class a line.")
     calibration, original = calibration_of(run), original or measure_original(run, log=log)
