@@ -167,6 +167,16 @@ def test_folds_of_one_recipe_seed_and_folder_stand_together(tmp_path):
     assert numbers == [{0: ["0", "1"], 1: ["4"]}, {0: ["2", "3"]}, {1: ["5"]}]
 
 
+def test_folds_that_chose_their_recipes_stand_together(tmp_path):
+    runs = [
+        make_run(tmp_path / place / fold[0], name="a", training={"seed": 0, "l2": number}, data={"fold": fold})
+        for number, (place, fold) in enumerate((place, fold) for place in "xy" for fold in ("1/2", "2/2"))
+    ]
+    for run in runs:
+        run.path("choice.csv").touch()
+    assert [[*map(len, seeds.values())] for seeds in runs_by_recipe(runs).values()] == [[2], [2]]
+
+
 def test_the_spread_of_seeds_is_a_mean_and_a_range_over_the_same_images():
     found = seed_spread({0: table_of(np.arange(10) < 6), 1: table_of(np.arange(10) < 9)}, "validation")
     assert (found["mean"], found["lowest"], found["highest"]) == pytest.approx((0.75, 0.6, 0.9))
