@@ -250,6 +250,7 @@ def test_without_weights_or_a_network_the_error_says_what_to_do(catalog, tmp_pat
     [
         ({"model.hidden": (8,)}, "head_l2=.* solves a head of one layer"),
         ({"backbone": "no_such_network"}, "no_such_network"),
+        ({"image.height": 48}, "square input. Expected size=224"),
         ({"training.cache_features": 0}, "A head is solved from cached features. Leave out"),
     ],
 )

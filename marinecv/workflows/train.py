@@ -225,6 +225,8 @@ def with_default(
         if not distribute and of_probe.get("training.head_l2") != 0 and of_probe.get("model.weights") != "none":
             if of_probe.get("training.cache_features") == 0:
                 raise ValueError("A head is solved from cached features. Leave out cache_features=0, or add head_l2=0.")
+            if {"image.height", "image.width"} & of_probe.keys():
+                raise ValueError("A recipe that is chosen has a square input. Expected size=224, or a named recipe.")
             return data, PROBE, of_probe, asked
     if len(asked.backbones) > 1:
         raise ValueError(
