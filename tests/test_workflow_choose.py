@@ -245,12 +245,19 @@ def test_without_weights_or_a_network_the_error_says_what_to_do(catalog, tmp_pat
     assert named.alpha == 0.25
 
 
+def test_a_setting_that_cannot_act_in_what_was_chosen_is_named(catalog, network, tmp_path, no_pages):
+    lines, changes = [], {"training.augmentation.rotation_deg": 20.0, "training.head_l2": 1e-4}
+    options = {"trainable_layers": 0, "size": 32, "log": lines.append}
+    mcv.train(catalog, backbone=network, folder=tmp_path / "run", changes=changes, **options)
+    assert "note: what was chosen makes no use of training.augmentation.rotation_deg" in lines
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"model.hidden": (8,)}, "head_l2=.* solves a head of one layer"),
         ({"backbone": "no_such_network"}, "no_such_network"),
-        ({"image.height": 48}, "square input. Expected size=224"),
+        ({"image.height": 48}, "square input. Expected image.size"),
         ({"training.cache_features": 0}, "A head is solved from cached features. Leave out"),
     ],
 )

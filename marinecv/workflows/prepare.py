@@ -34,7 +34,7 @@ from marinecv.training.distribution import device_sentence
 from marinecv.training.estimate import choose_cache, estimate_seconds
 from marinecv.training.model_config import BackboneModel
 from marinecv.training.recipe import DataConfig, Recipe, recipe_warnings
-from marinecv.training.settings import IMAGE_SIZE, recipe_hash, with_changes
+from marinecv.training.settings import IMAGE_SIZE, recipe_hash, settings_of, with_changes
 from marinecv.workflows.choose import Candidates, choose
 from marinecv.workflows.crops import cropped
 from marinecv.workflows.leakage import MAX_IMAGES_SEARCHED
@@ -118,6 +118,9 @@ def plan_runs(
                 if candidates:
                     named = recipe_changes.keys()
                     choice = choose(adapted, images, class_names, networks, candidates.minutes, log, named)
+                    before, after = settings_of(adapted), settings_of(choice.recipe)
+                    if idle := [name for name in named if name in before and before[name] != after.get(name)]:
+                        log(f"note: what was chosen makes no use of {', '.join(idle)}")
                     adapted, images = choice.recipe, choice.catalog
                     name = f"{adapted.name}-{part}" if part else adapted.name
                     choices[name] = choice.table

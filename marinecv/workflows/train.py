@@ -226,7 +226,7 @@ def with_default(
             if of_probe.get("training.cache_features") == 0:
                 raise ValueError("A head is solved from cached features. Leave out cache_features=0, or add head_l2=0.")
             if {"image.height", "image.width"} & of_probe.keys():
-                raise ValueError("A recipe that is chosen has a square input. Expected size=224, or a named recipe.")
+                raise ValueError("A recipe that is chosen has a square input. Expected image.size, or a named recipe.")
             return data, PROBE, of_probe, asked
     if len(asked.backbones) > 1:
         raise ValueError(
