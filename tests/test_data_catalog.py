@@ -76,6 +76,7 @@ def test_wrong_arguments_and_classes_that_the_manifest_does_not_name_are_refused
         (rows_of("test", eel=2), "train split has no usable image; .*'test': 2"),
         (rows_of(problem="no box", eel=2), "2 images have a problem, the first: no box"),
         (rows_of(eel=3), 'All 3 images to train on are of one class, "eel".* Check the labels'),
+        (rows_of(eel=3).assign(class_name=""), 'one class, "".* Call the column of classes class_name'),
         (pd.concat([rows_of(eel=3), rows_of("test", ray=1)]), 'one class, "eel".* split_by="stratified"'),
     ],
 )

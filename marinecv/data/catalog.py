@@ -183,12 +183,12 @@ def check_trainable(catalog: pd.DataFrame) -> None:
             f"{reason} {hint if counts else '`marinecv audit` shows the reasons.'}"
         )
     if train["class_name"].nunique() == 1:
-        hint = "Check the labels and the folder of images."
+        name = train["class_name"].iloc[0]
+        hint = "Check the labels and the folder of images." if name else "Call the column of classes class_name."
         if usable(catalog)["class_name"].nunique() > 1:
             hint = 'The split has the others in validation and test alone. Name another, such as split_by="stratified".'
         raise ValueError(
-            f'All {len(train)} images to train on are of one class, "{train["class_name"].iloc[0]}". Expected at least '
-            f"two classes. {hint}"
+            f'All {len(train)} images to train on are of one class, "{name}". Expected at least two classes. {hint}'
         )
 
 
