@@ -7,7 +7,9 @@ import re
 from .options import in_flags
 
 NO_ROOM = "Make room, or write elsewhere: --output-dir for results, MARINECV_HOME for the cache, TMPDIR for the rest."
-NOT_ALLOWED = "Name a folder that may be written: --output-dir for results, MARINECV_HOME for the cache."
+NOT_ALLOWED = (
+    "Name a folder that may be written: --output-dir for results, MARINECV_HOME for the cache; or copy the run."
+)
 FIXES = dict.fromkeys(("ENOSPC", "EDQUOT", "EFBIG"), NO_ROOM) | dict.fromkeys(("EACCES", "EPERM", "EROFS"), NOT_ALLOWED)
 DISK_FULL = re.compile(r"(?:(\S+); )?(No space left on device|Disk quota exceeded|File too large|disk is full)")
 OUT_OF_MEMORY = re.compile(r"OOM when allocating .*?\]|Unable to allocate .*|Out of memory.*|RESOURCE_EXHAUSTED.*")

@@ -189,6 +189,13 @@ def test_methods_say_what_was_chosen(run):
     ):
         assert part in text
     assert "cross-validation;" not in text
+    data = {"name": "tank", "split_by": "tank-stratified-01234abc"}
+    model = {"kind": "backbone", "backbone": "mobilenet", "weights": "imagenet", "alpha": 0.75}
+    write_json(run.path("recipe.json"), recipe | {"data": data, "training": training, "model": model})
+    write_json(run.path("timing.json"), run.read("timing.json") | {"epochs": 1, "best_epoch": 1})
+    text = " ".join(run_methods(run))
+    assert "at random within each class" in text and "The network mobilenet 0.75 was pretrained" in text
+    assert "to each train image and its mirror image" in text and "at random: " not in text
 
 
 def test_methods_of_crops_and_of_an_autoencoder(run, monkeypatch):

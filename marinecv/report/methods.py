@@ -87,12 +87,13 @@ def _data(run: Run, recipe: dict) -> list[str]:
         sentences.append(tr("At most {n} {what} of each split were used.", n=data["limit"], what=what))
     if run.demonstration:
         sentences.append(tr("The images are generated, so the metrics say nothing about real animals."))
+    split_by = re.sub(r".+-(\w+)-[0-9a-f]{8}", r"\1", str(data.get("split_by")))  # of a saved split the kind
     how = {
         "published": tr("The split is the published one"),
         "random": tr("The images were split at random"),
         "stratified": tr("The images were split at random within each class"),
         "grouped": tr("The images were split at random, related images together"),
-    }.get(data.get("split_by"), tr("The split is that of the data"))
+    }.get(split_by, tr("The split is that of the data"))
     if run.fold:
         how = tr("Validation is fold {fold} of a cross-validation", fold=run.fold)
     digest, spec = preprocessing.split_sha256, run.spec
@@ -110,7 +111,8 @@ def _training(run: Run, recipe: dict) -> list[str]:
     model, training, sentences = recipe.get("model", {}), recipe.get("training", {}), []
     backbone, kind = str(model.get("backbone", "")), model.get("kind")
     if backbone:
-        name = backbone if is_preset(backbone) else Path(backbone).name
+        width = f" {model['alpha']:g}" if model.get("alpha", 1) != 1 else ""
+        name = backbone if is_preset(backbone) else Path(backbone).name + width
         starts = {"none": tr("started from random weights"), "imagenet": tr("was pretrained on ImageNet")}
         start = starts.get(model.get("weights"), tr("was pretrained"))
         sentences.append(tr("The network {name} {start}.", name=name, start=start))
@@ -122,7 +124,11 @@ def _training(run: Run, recipe: dict) -> list[str]:
         sentences.append(tr("The network is of the kind {kind}.", kind=kind))
     augmentation = training.get("augmentation") or {}
     used = [tr(AUGMENTATIONS[name], value=augmentation[name]) for name in AUGMENTATIONS if augmentation.get(name)]
+    timing = run.timing if run.path("timing.json").is_file() and "optimizer" in training else None
+    only_solved = timing is not None and training.get("head_l2") and timing.epochs == 1
     sentence = tr("Train images were augmented at random: {names}.", names=", ".join(used))
+    if only_solved and used:
+        sentence = tr("The head was fitted to each train image and its mirror image.")
     sentences.append(sentence if used else tr("Train images were not augmented."))
     if training.get("class_weights") or training.get("balanced"):
         sentences.append(tr("Rare classes were weighted more."))
@@ -130,8 +136,7 @@ def _training(run: Run, recipe: dict) -> list[str]:
         sentences.append(tr("The head was solved by logistic regression (penalty {l2}).", l2=training["head_l2"]))
     if recipe.get("shortened"):
         sentences.append(tr("The training was shortened, so the metrics are not comparable with published ones."))
-    timing = run.timing if run.path("timing.json").is_file() and "optimizer" in training else None
-    if timing is None or (training.get("head_l2") and timing.epochs == 1):  # nothing beside the solved head
+    if timing is None or only_solved:
         return sentences
     monitor = str(training.get("monitor"))
     monitors = {"val_loss": tr("the loss on validation"), "val_accuracy": tr("the accuracy on validation")}
