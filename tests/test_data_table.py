@@ -336,6 +336,20 @@ def test_a_row_of_classes_csv_is_of_one_class_or_a_problem(tmp_path, rows, class
     )
 
 
+@pytest.mark.parametrize(
+    ("names", "groups"),
+    [
+        (("images/a.jpg", "images/b.jpg"), ["", ""]),
+        (("train/a.jpg", "test/b.jpg"), ["", ""]),
+        (("reef/a.jpg", "wreck/b.jpg"), ["reef", "wreck"]),
+    ],
+)
+def test_a_folder_of_all_images_or_of_a_split_is_no_group(tmp_path, names, groups):
+    rows = "".join(f"{name},eel,{split}\n" for name, split in zip(names, ("train", "test"), strict=True))
+    catalog = catalog_of(folder_of(tmp_path, f"file,class,split\n{rows}", images=names))
+    assert catalog["group"].tolist() == groups
+
+
 def test_classes_of_each_split_are_told_by_the_names_of_its_columns(tmp_path):
     names = [f"x_jpg.rf.{letter * 32}.jpg" for letter in "ab"]
     folder_of(tmp_path / "train", JAY + "".join(f"{name}, 1, 0, 0\n" for name in names), "_classes.csv", names)

@@ -15,7 +15,7 @@ from marinecv.data.annotations import text_of
 from marinecv.data.boxes import refuse_mostly_bad
 from marinecv.data.formats import printable
 from marinecv.data.labeled_images import Labeled, tables_of
-from marinecv.data.layouts import HIDDEN_PREFIXES
+from marinecv.data.layouts import HIDDEN_PREFIXES, folder_splits
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_name, normalize_path
 from marinecv.data.readers import Reader
@@ -52,7 +52,8 @@ def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images, see `tables_of`, and an empty boxes table; a labels.csv that names a file again is an error.
 
     `columns` of the manifest name columns, the usual names of `COLUMN_NAMES` the others. The `group` of an image is its
-    site and camera, else its sequence; without such columns its first sub-folder.
+    site and camera, else its sequence; without such columns its first sub-folder, where that is
+    neither that of all images nor a split.
     """
     root, table = manifest.root, _find_table(manifest.root, manifest.columns)
     header, rows = _read_rows(table, root)
@@ -86,7 +87,10 @@ def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     decisions = [f"Columns of {table.name}: {words}."] if is_said else []
     images, boxes = tables_of(root, records, decisions=decisions)
     if not {"site", "camera", "sequence"} & used.keys():
-        images["group"] = [normalize_name(name.partition("/")[0]) if "/" in name else "" for name in images["image_id"]]
+        folders = [normalize_name(name.partition("/")[0]) if "/" in name else "" for name in images["image_id"]]
+        is_common = "folder" not in used and len({*folders}) == 1  # such as "images/"
+        no_groups = {*folders} if is_common else folder_splits({*folders})
+        images["group"] = ["" if folder in no_groups else folder for folder in folders]
     return images, boxes
 
 
