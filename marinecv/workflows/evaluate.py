@@ -17,7 +17,7 @@ from marinecv.evaluation.cameras import camera_sentence
 from marinecv.evaluation.estimates import interval_text
 from marinecv.evaluation.events import event_accuracy, parse_gap
 from marinecv.evaluation.folds import fold_cameras, fold_predictions
-from marinecv.evaluation.leakage import leakage_scores, leakage_sentences
+from marinecv.evaluation.leakage import WITHOUT, leakage_scores, leakage_sentences
 from marinecv.evaluation.metrics import per_class_metrics
 from marinecv.evaluation.photos import metrics_of
 from marinecv.evaluation.predict import predict_table
@@ -201,9 +201,13 @@ def evaluate(
         by_group = None if fold_by == "camera" else folds
         of_folds, search_text = _leakage_of_run(run, groups, related_images, by_group, accept_changes, log), ()
     else:
-        groups, related_images, trained_on = related_outside(run, part, frame_order, log)
+        groups, related_images, trained_on = related_outside(run, part, catalog, frame_order, log)
         of_folds, search_text = None, ("copy or near-duplicate", trained_on)
     leakage = leakage_scores(predictions, groups, related_images, of_folds)
+    sentences = leakage_sentences(leakage, *search_text, retrain=not run.is_external)
+    if "" in search_text:
+        sentences = ["Train-test leakage was not checked: no train image is where it was. Bring them back to check."]
+        leakage = leakage[leakage["subset"] != WITHOUT]
     metrics, per_class = metrics_of(predictions, groups), per_class_metrics(predictions)
     metrics |= {"changed_images": num_changed} if num_changed else {}
     if folder:
@@ -211,7 +215,7 @@ def evaluate(
         write_photo_predictions(run, predictions, folder)
         write_json(folder / "metrics.json", {split: metrics})
         write_table(folder / "leakage.csv", leakage)
-    sentences, cameras, events = leakage_sentences(leakage, *search_text, retrain=not run.is_external), None, None
+    cameras, events = None, None
     if folds and fold_by == "group":
         table, sentence = label_errors_of_folds(run, of_folds, log)
         write_table(path := folds_folder(run, folds) / LABEL_ERRORS, table)

@@ -9,7 +9,7 @@ from marinecv.console import Log
 from marinecv.data.groups import group_catalog, leave_out_duplicates, put_back, related_in_train
 from marinecv.data.photos import photos_of
 from marinecv.data.splits.split_catalog import is_grouped
-from marinecv.data.stamps import compare_images
+from marinecv.data.stamps import compare_images, stamp_images
 from marinecv.data.user_tables import usable
 from marinecv.evaluation.folds import fold_predictions
 from marinecv.evaluation.leakage import leakage_scores
@@ -47,14 +47,26 @@ def related(run: Run, log: Log) -> tuple[pd.Series, pd.DataFrame]:
 
 
 def related_outside(
-    run: Run, images: pd.DataFrame, frame_order: str | None, log: Log
+    run: Run, images: pd.DataFrame, beside: pd.DataFrame, frame_order: str | None, log: Log
 ) -> tuple[pd.Series, pd.DataFrame, str]:
-    """Return the groups of images from elsewhere, those related to train images, and which of these were searched."""
+    """Return the groups of images from elsewhere, those related to train images, and which of these were searched.
+
+    A train image that has moved is found by its bytes in `beside`, the catalog that the images are of. Where no train
+    image is there the last is "".
+    """
     groups = group_catalog(images, find_pairs(images, frame_order, log=log)).set_index("image_id")["group"]
     images, train = photos_of(images), usable(photos_of(run.catalog)).query("split == 'train'")
     changed, missing = compare_images(run.stamps, train)
     is_same = ~train["image_id"].isin([*changed, *missing])
+    if not is_same.all():
+        stamps, beside = stamp_images(beside), photos_of(beside)
+        paths = dict(zip(beside["image_id"], beside["path"], strict=True))
+        path_of_bytes = dict(zip(stamps["sha256"], stamps["image_id"].map(paths), strict=True))
+        bytes_of = dict(zip(run.stamps["image_id"], run.stamps["sha256"], strict=True))
+        found = train["image_id"].map(bytes_of).map(path_of_bytes)
+        train, is_same = train.assign(path=train["path"].where(is_same, found)), is_same | found.notna()
     searched = "train" if is_same.all() else f"the {is_same.sum()} of {len(train)} train images that are as they were"
+    searched = searched if is_same.any() else ""
     train = train[is_same].assign(image_id="train: " + train["image_id"])  # both sets may use the same names
     both = pd.concat([train, images], ignore_index=True)
     pairs = find_pairs(both, "none", log=log)  # frame numbers of two sets are not comparable
