@@ -129,8 +129,7 @@ def export_model(
         raise ValueError(f"Expected a margin from 0 to 1, a fraction of accuracy. Received: {margin}.")
     if resize and format == "onnx" and run.spec.antialias:
         raise ValueError(
-            "ONNX has no resizing with antialiasing, which this run was trained with. Leave out resize, and make the "
-            "pixels by the README of the export; or take savedmodel."
+            "ONNX has no resizing with antialiasing, as of this run. Leave out resize, or take savedmodel."
         )
     if broken := [name for name in run.class_names if len(name.splitlines()) > 1]:
         raise ValueError(f"The class {broken[0]!r} has a line break in its name, and labels.txt has a class a line.")

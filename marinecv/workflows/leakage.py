@@ -59,14 +59,12 @@ def related_outside(
     changed, missing = compare_images(run.stamps, train)
     is_same = ~train["image_id"].isin([*changed, *missing])
     if not is_same.all():
-        stamps, beside = stamp_images(beside), photos_of(beside)
-        paths = dict(zip(beside["image_id"], beside["path"], strict=True))
+        stamps, paths = stamp_images(beside), photos_of(beside).set_index("image_id")["path"]
         path_of_bytes = dict(zip(stamps["sha256"], stamps["image_id"].map(paths), strict=True))
-        bytes_of = dict(zip(run.stamps["image_id"], run.stamps["sha256"], strict=True))
-        found = train["image_id"].map(bytes_of).map(path_of_bytes)
+        found = train["image_id"].map(run.stamps.set_index("image_id")["sha256"]).map(path_of_bytes)
         train, is_same = train.assign(path=train["path"].where(is_same, found)), is_same | found.notna()
-    searched = "train" if is_same.all() else f"the {is_same.sum()} of {len(train)} train images that are as they were"
-    searched = searched if is_same.any() else ""
+    some = f"the {is_same.sum()} of {len(train)} train images that are as they were" if is_same.any() else ""
+    searched = "train" if is_same.all() else some
     train = train[is_same].assign(image_id="train: " + train["image_id"])  # both sets may use the same names
     both = pd.concat([train, images], ignore_index=True)
     pairs = find_pairs(both, "none", log=log)  # frame numbers of two sets are not comparable
