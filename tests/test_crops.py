@@ -339,7 +339,7 @@ def test_detections_of_class_folders_have_the_class_of_their_image(tmp_path, cap
         draw_image(name[:3], number).save(tmp_path / "photos" / name)
         found = [{"category": "1", "conf": 0.9, "bbox": [0.1, 0.1, 0.6, 0.6]}] * (number < 7)
         images.append({"file": name, "detections": found})
-    (tmp_path / "md.json").write_text(json.dumps({"detection_categories": {"1": "animal"}, "images": images}))
+    (tmp_path / "md.json").write_text(json.dumps({"detection_categories": {"1": "Animal"}, "images": images}))
     words = ["pretrain", "--data-dir", "photos", "--crops", "--boxes", "md.json", "--split-by", "stratified"]
     assert "7 crops of 7 photographs" in shown(
         capsys, *words, "--epochs", "1", "--image-size", "16", "--output-dir", "r"

@@ -65,7 +65,7 @@ def cropped(
 def used_detections(path: str | Path, root: Path, min_confidence: float, log: Log) -> pd.DataFrame:
     """Return the boxes of a file of detections; those of no animal, or below a confidence, are `NOT_USED`."""
     boxes = read_detections(Path(path), root)
-    used = (boxes["category"] == "animal") & (boxes["confidence"] >= min_confidence)
+    used = (boxes["category"].str.lower() == "animal") & (boxes["confidence"] >= min_confidence)
     boxes["problem"] = boxes["problem"].mask(is_usable(boxes) & ~used, NOT_USED)
     count = f"{is_usable(boxes).sum()} of {(boxes['category'] != '').sum()}"
     log(f"{count} detections are animals with a confidence of {min_confidence:g} or more")
