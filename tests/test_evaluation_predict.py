@@ -54,7 +54,7 @@ def test_pixels_of_other_images_are_refused(catalog, wrong, cache_features):
 def test_predicting_leaves_no_pixels_in_memory(catalog):
     model = keras.Sequential([keras.Input(SPEC.shape), keras.layers.GlobalAveragePooling2D(), keras.layers.Softmax()])
     for _ in range(2):
-        pixels, _ = load_pixels(catalog, SPEC)
+        pixels = load_pixels(catalog, SPEC)[0].copy()
         reference = weakref.ref(pixels)
         predict_table(model, catalog, SPEC, NAMES, pixels=pixels)
         del pixels

@@ -22,7 +22,7 @@ OPTIONS = {
     "evaluate RUN": [*READING[:2], *CROPS, "--split test", "--data-dir TANK", "--accept-changes", "--output-dir NEW"]
     + ["--folds 2", "--limit 2", "--seed 1", "--batch-size 8", "--event-gap 30m"],
     "predict RUN PHOTOS": ["--output NEW.csv", "--review", "--top 2", "--sort-into NEW", "--format xlsx", "--limit 2"]
-    + ["--event-gap 30m", "--demonstration", *CROPS, "--deployments NEW.csv", "--timezone Z", "--project NEW.toml"]
+    + ["--event-gap 30m", "--demonstration", *CROPS, "--deployments MD", "--timezone Z", "--project MD"]
     + ["--tta flip", "--batch-size 8", "--seed 1"],
 }
 OF_TRAINING = {"--boxes": ["--crops"], "--min-confidence": [], "--resume": [], "--accept-changes": []}
@@ -75,7 +75,7 @@ def words_of(finished_run, shared_tank, tmp_path, monkeypatch):
     about = {"info": {"format_version": "1.3"}, "detection_categories": {"1": "animal"}, "images": [image]}
     (tmp_path / "md.json").write_text(json.dumps(about))
     places = {"TANK": shared_tank, "RUN": finished_run, "PHOTOS": tmp_path / "photos", "MD": tmp_path / "md.json"}
-    places |= {name: tmp_path / name.lower() for name in ("NEW", "NEW.csv", "NEW.toml")}
+    places |= {name: tmp_path / name.lower() for name in ("NEW", "NEW.csv")}
     return lambda *parts: [str(places.get(word, word)) for word in " ".join(parts).split()]
 
 
