@@ -107,10 +107,11 @@ def peers(table: pd.DataFrame) -> Figure:
         if rows["grouped_accuracy"].notna().any():
             axis.scatter(rows["grouped_accuracy"], places, color=INK, marker="|", s=80, zorder=3, label="scenes apart")
         for place, minutes in zip(places, rows["minutes"], strict=True):
-            axis.annotate(f"{minutes:.1f} min", (1.0, place), ha="right", va="bottom", fontsize=7)
+            axis.annotate(f"{minutes:.1f} min", (1.2, place), ha="right", va="center", fontsize=7)
         axis.set_yticks(places, names)
-        axis.set_xlim(0, 1)
-        axis.set_title(f"{data}, n={rows['n'].iloc[0]:.0f}")
+        axis.set_xlim(0, 1.2)
+        axis.set_xticks(np.arange(0, 1.1, 0.2))
+        axis.set_title(f"{data}, n={' or '.join(f'{n:.0f}' for n in sorted({*rows['n']}))}")
         axis.grid(axis="x")
     axes[0].invert_yaxis()
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
