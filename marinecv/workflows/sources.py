@@ -15,8 +15,8 @@ from marinecv.data.catalog import CATALOG_COLUMNS, check_trainable, read_catalog
 from marinecv.data.find_data import find_data
 from marinecv.data.layouts import IMAGE_SUFFIXES, image_files
 from marinecv.data.manifests import Manifest, list_manifests
-from marinecv.data.user_catalog import catalog_of
-from marinecv.data.user_tables import as_catalog
+from marinecv.data.user_catalog import OTHER_NAMES, catalog_of
+from marinecv.data.user_tables import as_catalog, as_table, rename_aliases
 from marinecv.runs import Run
 from marinecv.schema import did_you_mean
 from marinecv.training.recipe import DataConfig
@@ -55,6 +55,8 @@ def source_of(data: Data, choice: DataConfig, log: Log) -> Source:
     if isinstance(data, Source):
         return data
     if isinstance(data, pd.DataFrame):
+        if "image_id" not in data:
+            as_table(rename_aliases(data, OTHER_NAMES), ("path", "class_name"), table_name="DataFrame of images")
         catalog = as_catalog(data) if {*CATALOG_COLUMNS} <= {*data} else catalog_of(data)
         return Source(Manifest(name=CATALOG, layout="folders"), catalog, as_boxes(pd.DataFrame()))
     if isinstance(data, Manifest):
