@@ -79,7 +79,8 @@ def find_frame_order(rows: pd.DataFrame, thumbs: np.ndarray, by: str | None = No
     (`photograph_names`) and one of equal images enter the test. `by`, `"number"` or `"time"`, skips the test.
     """
     (stems, names, marked), candidates = photograph_names(rows["image_id"]), []
-    is_tested = one_of_each(names, marked) & ~pd.DataFrame(thumbs).duplicated().to_numpy(bool)
+    pictures = pd.Series([picture.tobytes() for picture in thumbs], dtype=object)
+    is_tested = one_of_each(names, marked) & ~pictures.duplicated().to_numpy()
     if by in (None, "number"):
         candidates += [("number", series, numbers) for series, numbers in _numbers(stems, names)]
     if by in (None, "time"):

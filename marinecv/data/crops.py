@@ -7,7 +7,7 @@ import pandas as pd
 
 from marinecv.data.boxes import CORNERS, as_boxes, clean_boxes
 from marinecv.data.names import EMPTY_CLASS
-from marinecv.data.user_tables import as_catalog, is_usable
+from marinecv.data.user_tables import as_catalog, check_unique, is_usable
 from marinecv.schema import check_choice
 
 ClassFrom = Literal["box", "image"]
@@ -49,8 +49,7 @@ def crop_catalog(
     if not 0 <= margin <= 1:
         raise ValueError(f"Expected a margin from 0 to 1, a fraction of the longer side of a box. Received: {margin}.")
     catalog = as_catalog(catalog, ("image_id", "path", "width", "height"))
-    if (twice := catalog["image_id"].duplicated()).any():
-        raise ValueError(f"{catalog['image_id'][twice].iloc[0]} is there twice. Expected each image once.")
+    check_unique(catalog)
     photos = catalog.assign(photo=catalog["image_id"], box="", photo_class=catalog["class_name"])
     photos = photos.reset_index(drop=True)
     photos["group"] = photos["group"].mask(photos["group"] == "", photos["image_id"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from marinecv.data.boxes import bad_row
 from marinecv.data.names import match_names
-from marinecv.files.csv_tables import DELIMITERS
+from marinecv.files.csv_tables import delimiter_of
 
 MAX_UNPACKED_BYTES = 2**30  # of a packed table
 Row = tuple[str, list[str], str]  # such as ("test/_annotations.csv:72", ["a.jpg", "eel"], "a.jpg,eel")
@@ -18,7 +18,7 @@ Row = tuple[str, list[str], str]  # such as ("test/_annotations.csv:72", ["a.jpg
 def read_cells(path: Path, root: Path, expected: str) -> tuple[list[str], list[Row]]:
     """Return the header of a CSV and its rows that are not blank; ValueError if it is not UTF-8 or a quote is open."""
     text, name = utf8_text(path), path.relative_to(root).as_posix()
-    delimiter = max(DELIMITERS, key=io.StringIO(text, newline="").readline().count)
+    delimiter = delimiter_of(text)
     reader, rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), []
     try:
         header = next(reader, [])

@@ -27,6 +27,12 @@ def as_catalog(catalog: pd.DataFrame, needed: Iterable[str] = ("image_id",)) -> 
     return table.assign(**{side: as_numbers(table[side]).fillna(0).astype(int) for side in sides})
 
 
+def check_unique(catalog: pd.DataFrame) -> None:
+    """Raise ValueError for an image that is there twice: it would be in several splits."""
+    if (twice := catalog["image_id"].duplicated()).any():
+        raise ValueError(f"{catalog['image_id'][twice].iloc[0]} is there twice. Expected each image once.")
+
+
 def with_place_columns(table: pd.DataFrame) -> pd.DataFrame:
     """Return a catalog or predictions table as `as_table` does, with all `PLACE_COLUMNS`."""
     return as_table(table, optional=dict.fromkeys(PLACE_COLUMNS, ""))

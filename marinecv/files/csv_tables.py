@@ -47,13 +47,16 @@ def write_table(path: str | Path, table: pd.DataFrame, float_format: str | None 
     write_text(path, table_text(table, float_format=float_format))
 
 
+def delimiter_of(text: str, delimiters: str = DELIMITERS) -> str:
+    """Return the delimiter that the first line of a table has most often."""
+    return max(delimiters, key=io.StringIO(text, newline="").readline().count)
+
+
 def read_table(path: str | Path, delimiters: str = ",") -> pd.DataFrame:
     """Read the file of a table as text, so that a class may be called "NA", "007" or "=1+1".
 
-    Of several `delimiters` the one that its header has most often counts.
-
-    Raises FileNotFoundError where there is no such file, and ValueError where it is no CSV in UTF-8, names a column
-    twice, or has a row with too few or too many cells.
+    Of several `delimiters` that of `delimiter_of` counts. Raises FileNotFoundError where there is no such file, and
+    ValueError where it is no CSV in UTF-8, names a column twice, or has a row with too few or too many cells.
     """
     return parse_table(Path(path).read_bytes(), path, delimiters)
 
@@ -64,7 +67,7 @@ def parse_table(data: bytes, path: str | Path, delimiters: str = ",") -> pd.Data
         text = data.decode("utf-8-sig")
         if "\0" in text:
             raise ValueError("it holds a zero byte")
-        delimiter = max(delimiters, key=text.partition("\n")[0].count)
+        delimiter = delimiter_of(text, delimiters)
         # The csv module, not pandas, which fills a row that was cut short with empty cells.
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter) if row]
         header = [*map(_unescape, rows[0])] if rows else []

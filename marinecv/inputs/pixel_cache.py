@@ -70,7 +70,10 @@ def load_pixels(
     paths = rows["path"].to_numpy(dtype=object).tolist()
     shape = (len(paths), *spec.shape)
     num_bytes = int(np.prod(shape))
-    is_packed, key = all(map(is_record, paths)), files_key(paths, spec)
+    is_packed = all(map(is_record, paths))
+    if is_packed and num_bytes > max(STREAMED_BYTES, memory_budget_bytes):
+        return Stream(rows["path"], spec), catalog
+    key = files_key(paths, spec)
     if num_bytes <= memory_budget_bytes:
         if (pixels := _LAST.get(key)) is not None:
             return pixels, catalog
@@ -81,8 +84,6 @@ def load_pixels(
         _LAST.clear()
         _LAST[key] = pixels
         return pixels, catalog
-    if is_packed and num_bytes > STREAMED_BYTES:
-        return Stream(rows["path"], spec), catalog
     path = cache_path("pixels", f"{key}.npy")
     if (pixels := open_array(path, shape, np.uint8)) is not None:
         with suppress(OSError):  # the cache of another user

@@ -116,8 +116,8 @@ class ReviewFolder:
         is_item = answers["image_id"].isin(ids)
         if answers.empty or not (is_item.any() if ignore_others else is_item.all()):
             name = "The table" if isinstance(path, pd.DataFrame) else path
-            wrong = [f"names {image}, which is no image of {self.folder}" for image in answers["image_id"][~is_item]]
-            wrong = wrong[0] if wrong else "has no answer"
+            other = next(iter(answers["image_id"][~is_item]), None)
+            wrong = "has no answer" if other is None else f"names {other}, which is no image of {self.folder}"
             raise ValueError(f"{name} {wrong}. Expected image_id as in items.csv there, and class_name.")
         of_key = {name.casefold(): name for name in names} | dict(zip(names, names, strict=True))
         given = answers["class_name"].map(normalize_name)
@@ -137,6 +137,6 @@ class ReviewFolder:
         none = pd.DataFrame(columns=["image_id", "answer", "class_name"], dtype=str)
         answers = read_corrections(self.corrections) if self.corrections.is_file() else none
         table = self.items.merge(answers, on="image_id", how="left").fillna({"answer": UNANSWERED, "class_name": ""})
-        names = [name for name in self.about.class_names if class_of(name) == EMPTY_CLASS]
-        table["class_name"] = table["class_name"].mask(table["answer"] == EMPTY, "".join(names[:1]) or EMPTY_CLASS)
+        empty = next((name for name in self.about.class_names if class_of(name) == EMPTY_CLASS), EMPTY_CLASS)
+        table["class_name"] = table["class_name"].mask(table["answer"] == EMPTY, empty)
         return table[table["answer"] != UNANSWERED].reset_index(drop=True)

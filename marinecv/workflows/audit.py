@@ -115,13 +115,12 @@ def audit(
     manifest, (catalog, boxes) = source.manifest, source.read_with_boxes(choice, log)
     with language(lang):
         reading = reading_lines(manifest, catalog)
-    if limit is not None:
-        bad = catalog[~is_usable(catalog)]
-        catalog = pd.concat([limit_images(catalog, limit, seed, log), bad], ignore_index=True)
-        boxes = boxes[boxes["image_id"].isin(catalog["image_id"])]
-    network = network_for_embeddings() if label_errors else None  # ValueError before anything is decoded
-    folder = folder and fresh_folder(folder)
-    with language(lang):
+        if limit is not None:
+            bad = catalog[~is_usable(catalog)]
+            catalog = pd.concat([limit_images(catalog, limit, seed, log), bad], ignore_index=True)
+            boxes = boxes[boxes["image_id"].isin(catalog["image_id"])]
+        network = network_for_embeddings() if label_errors else None  # ValueError before anything is decoded
+        folder = folder and fresh_folder(folder)
         catalog, tables, checks = audit_images(catalog, boxes, frame_order=frame_order, seed=seed, log=log)
         leak = leakage_index(tables["votes"])
         findings = list_findings(catalog, boxes, tables, leak, seed)

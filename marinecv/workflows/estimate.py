@@ -109,13 +109,14 @@ def estimate(
     if not (opened or (place / PREDICTIONS).is_file()):
         predict(run, images, output=place / PREDICTIONS, demonstration=demonstration, log=log)
     predictions = read_answers(place / PREDICTIONS)
-    batch = usable(predictions.assign(image_id=ids_below(images, predictions["path"])))
+    ids = ids_below(images, predictions["path"])
+    batch = usable(predictions.assign(image_id=ids))
     opened = opened or new_sample(run, images, batch, check, seed, place, log)
     about = opened.about
     if (about.kind, about.seed, len(opened.items)) != (ESTIMATE, seed, min(check, len(batch))):
         found = f"{len(opened.items)} images with seed={about.seed}"
         raise ValueError(f"{place} has another sample: {found}. Name another folder with folder=.")
-    if {*ids_below(images, find_images(images))} != {*ids_below(images, predictions["path"])}:
+    if {*ids_below(images, find_images(images))} != {*ids}:
         raise ValueError(f"{images} has other images than when {place} was begun. Name another folder with folder=.")
     status = partial(progress, opened, batch, width)
     if answers is not None:

@@ -199,13 +199,14 @@ def evaluate(
     if data is None:
         groups, related_images = related(run, log)
         by_group = None if fold_by == "camera" else folds
-        of_folds, search_text = _leakage_of_run(run, groups, related_images, by_group, accept_changes, log), ()
+        of_folds, searched = _leakage_of_run(run, groups, related_images, by_group, accept_changes, log), ()
     else:
         groups, related_images, trained_on = related_outside(run, part, catalog, frame_order, log)
-        of_folds, search_text = None, ("copy or near-duplicate", trained_on)
+        of_folds, searched = None, ("copy or near-duplicate", trained_on)
     leakage = leakage_scores(predictions, groups, related_images, of_folds)
-    sentences = leakage_sentences(leakage, *search_text, retrain=not run.is_external)
-    if "" in search_text:
+    if all(searched):  # what is "" was not there
+        sentences = leakage_sentences(leakage, *searched, retrain=not run.is_external)
+    else:
         sentences = ["Train-test leakage was not checked: no train image is where it was. Bring them back to check."]
         leakage = leakage[leakage["subset"] != WITHOUT]
     metrics, per_class = metrics_of(predictions, groups), per_class_metrics(predictions)

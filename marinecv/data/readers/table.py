@@ -22,7 +22,7 @@ from marinecv.data.readers import Reader
 from marinecv.data.splits.split_catalog import known_splits
 from marinecv.data.user_csv import MAX_UNPACKED_BYTES, Row, bad_rows, read_cells
 from marinecv.data.user_tables import is_usable
-from marinecv.files.csv_tables import DELIMITERS
+from marinecv.files.csv_tables import delimiter_of
 from marinecv.schema import check_choice
 
 LABELS, OWN = "labels", "labels.csv"  # the name of a table that goes before others; that of our own form
@@ -52,8 +52,8 @@ def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images, see `tables_of`, and an empty boxes table; a labels.csv that names a file again is an error.
 
     `columns` of the manifest name columns, the usual names of `COLUMN_NAMES` the others. The `group` of an image is its
-    site and camera, else its sequence; without such columns its first sub-folder, where that is
-    neither that of all images nor a split.
+    site and camera, else its sequence; without such columns its first sub-folder, unless that is of all images or a
+    split.
     """
     root, table = manifest.root, _find_table(manifest.root, manifest.columns)
     header, rows = _read_rows(table, root)
@@ -138,7 +138,7 @@ def _header(path: Path) -> list[str]:
         return []
     with open(path, "rb") as file:
         line = io.StringIO(file.read(_HEAD_BYTES).decode("utf-8-sig", "replace"), newline="").readline()
-    return next(csv.reader([line], delimiter=max(DELIMITERS, key=line.count)), [])
+    return next(csv.reader([line], delimiter=delimiter_of(line)), [])
 
 
 def _read_rows(path: Path, root: Path) -> tuple[list[str], list[Row]]:

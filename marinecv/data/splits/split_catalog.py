@@ -16,7 +16,7 @@ from marinecv.data.layouts import SPLIT_NAMES, folder_splits
 from marinecv.data.names import match_names, normalize_name
 from marinecv.data.photos import by_photo, is_of_crops, photos_of, set_by_photo
 from marinecv.data.splits import partition
-from marinecv.data.user_tables import as_catalog, is_usable, why_unusable
+from marinecv.data.user_tables import as_catalog, check_unique, is_usable, why_unusable
 from marinecv.files.atomic import temporary_name
 from marinecv.files.csv_tables import DELIMITERS, check_columns, read_table, write_table
 from marinecv.files.hashes import sha256
@@ -83,7 +83,7 @@ def split_catalog(
             3 groups (2 without test), or a .csv that cannot be followed.
     """
     catalog = as_catalog(catalog).reset_index(drop=True)
-    _check_unique(catalog)
+    check_unique(catalog)
     if str(split_by).lower().endswith(".csv"):
         return read_split(catalog, split_by)
     if split_by in saved_splits():
@@ -113,7 +113,7 @@ def split_catalog(
 
 def sort_by_split(catalog: pd.DataFrame) -> pd.DataFrame:
     """Return the catalog sorted by split (train, validation, test, none), then by image id."""
-    _check_unique(catalog)
+    check_unique(catalog)
     order = catalog["split"].map({split: number for number, split in enumerate((*SPLITS, ""))}).to_numpy()
     keys = pd.DataFrame({"split": order, "image_id": catalog["image_id"].to_numpy()})
     return catalog.iloc[keys.sort_values(["split", "image_id"]).index].reset_index(drop=True)
@@ -215,11 +215,6 @@ def _published(catalog: pd.DataFrame, rng: np.random.Generator, fractions: Seque
         divide = partition.partition_groups if in_groups else partition.partition_by_class
         splits[train] = _split_names(divide(catalog[train], rng, weights))
     return splits
-
-
-def _check_unique(catalog: pd.DataFrame) -> None:
-    if (twice := catalog["image_id"].duplicated()).any():  # or it would be in several splits
-        raise ValueError(f"{catalog['image_id'][twice].iloc[0]} is there twice. Expected each image once.")
 
 
 def _split_names(parts: pd.Series) -> pd.Series:
