@@ -113,7 +113,7 @@ def test_boxes_of_before_the_turn_of_exif_are_turned_with_their_image(tmp_path, 
     with Image.open(tmp_path / "a.png") as image:
         white = ImageOps.exif_transpose(image).getbbox()
     assert boxes[CORNERS].to_numpy().tolist() == [[*white]] and images["problem"].tolist() == [""]
-    assert "before their EXIF rotation" in images.attrs["decisions"][0]
+    assert "before the EXIF rotation" in images.attrs["decisions"][0]
 
 
 @pytest.mark.parametrize(

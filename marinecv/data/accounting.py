@@ -22,7 +22,8 @@ def reading_lines(manifest: Manifest, images: pd.DataFrame) -> list[str]:
         return []
     counts = count_files(manifest, images)
     kinds = sorted(counts.keys() - {IMAGE, ANNOTATION, SYSTEM}, key=lambda kind: (-counts[kind], kind))
-    phrases = [kind if kind.startswith("folder") else f"{counts[kind]:,} {kind}" for kind in kinds[:MAX_KINDS_SHOWN]]
+    shown = kinds[:MAX_KINDS_SHOWN]
+    phrases = [kind if "/" in kind else tr("{n:,} {kind}", n=counts[kind], kind=kind) for kind in shown]
     if other_kinds := kinds[MAX_KINDS_SHOWN:]:
         num_files = sum(counts[kind] for kind in other_kinds)
         phrases.append(tr("{n:,} files in {kinds} other kinds and folders", n=num_files, kinds=len(other_kinds)))
@@ -62,9 +63,10 @@ def count_files(manifest: Manifest, images: pd.DataFrame) -> Counter[str]:
     for unread_folder, paths in unread.items():
         num_images = sum(map(is_image, paths)) if unread_folder else 0
         if num_images:
-            contents = f"{num_images:,} image{'s' * (num_images > 1)}"
-            contents += f", {len(paths) - num_images:,} other" if len(paths) > num_images else ""
-            counts[f"folder {printable(unread_folder[0].as_posix())}/ ({contents})"] = len(paths)
+            contents = tr("1 image" if num_images == 1 else "{n:,} images", n=num_images)
+            contents += tr(", {n:,} other", n=len(paths) - num_images) if len(paths) > num_images else ""
+            folder = printable(unread_folder[0].as_posix())
+            counts[tr("folder {name}/ ({contents})", name=folder, contents=contents)] = len(paths)
         else:
-            counts.update(printable(path.suffix.lower()) or "without a suffix" for path in paths)
+            counts.update(printable(path.suffix.lower()) or tr("without a suffix") for path in paths)
     return counts

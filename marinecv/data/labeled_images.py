@@ -20,6 +20,7 @@ from marinecv.data.layouts import image_files
 from marinecv.data.names import EMPTY_CLASS, leaves_folder, match_names, normalize_path, refuse_unmatched
 from marinecv.data.times import iso_time
 from marinecv.data.user_tables import is_usable
+from marinecv.language import tr
 
 STATED = ["camera", "sequence", "taken_at"]  # of `PLACE_COLUMNS`, what annotations state
 ONLY_ONE = {"split": "splits", "class_name": "classes"}
@@ -131,7 +132,7 @@ def tables_of(
         images[column] = pd.Series([getattr(stated[image_id], column) for image_id in images["image_id"]], dtype=str)
     times = images["taken_at"].map(iso_time)
     if unread := ((times == "") & (images["taken_at"] != "")).sum():
-        decisions.append(f"{unread} dates are not read; expected year-month-day hour:minute:second.")
+        decisions.append(tr("{n} dates are not read; expected year-month-day hour:minute:second.", n=unread))
     images["taken_at"] = times
     boxes = pd.DataFrame([box for record in records for box in record.boxes], columns=Box._fields)
     boxes["record"] = np.repeat(np.arange(len(records)), [len(record.boxes) for record in records])
@@ -149,7 +150,8 @@ def drop_refuted_classes(records: list[Labeled], what: str, decisions: list[str]
     for record in records:
         of_boxes = {box.class_name for box in record.boxes if not box.problem}
         if of_boxes and record.class_names and not (len(record.class_names) == 1 and {*record.class_names} <= of_boxes):
-            decisions.append(f"{what} are no classes here, because some differ from the boxes of their image.")
+            sentence = "{what} are no classes here, because some differ from the boxes of their image."
+            decisions.append(tr(sentence, what=tr(what)))
             return [replace(each, class_names=()) for each in records]
     return records
 
@@ -189,10 +191,8 @@ def _find_files(
     by_end, reasons = _find_by_end(lost, known.keys() - found.values()) if lost else ({}, {})
     if by_end:
         (_, name), file = next(iter(by_end.items()))
-        decisions.append(
-            f"{len(by_end)} of {len(texts)} named images were found by the end of their path alone, such as "
-            f"{text_of(name)[-80:]!r} as {file!r:.80}."
-        )
+        sentence = "{n} of {of} named images were found by the end of their path alone, such as {name!r} as {file!r}."
+        decisions.append(tr(sentence, n=len(by_end), of=len(texts), name=text_of(name)[-80:], file=file[:80]))
     found |= by_end
     if records:
         table = root / re.sub(r":[^:]*$", "", records[0].source)
@@ -275,15 +275,19 @@ def _to_pixels(
         corners = boxes.loc[rows, CORNERS].to_numpy().T
         boxes.loc[rows, CORNERS] = np.array(corners_after(*corners, *stated[:, of_box[rows]])).T
     if num_read := (turned & ~np.isin(image_ids, [*reasons])).sum():
-        how = "before their EXIF rotation, and were turned with them" if reading == "file" else "as displayed"
-        decisions.append(
-            f"Of {num_read} images the annotations state width and height the other way round; "
-            f"the boxes {'fit only if' if is_turned.any() else 'are taken as'} drawn on the images {how}."
+        sentence = (
+            "The annotations of {n} images state width and height the other way round; their boxes were drawn before "
+            "the EXIF rotation, and are turned with them."
         )
+        if reading != "file":
+            sentence = (
+                "The annotations of {n} images state width and height the other way round; their boxes are taken as "
+                "drawn on the images as displayed."
+            )
+        decisions.append(tr(sentence, n=int(num_read)))
     if scaled.any():
-        decisions.append(
-            f"{scaled.sum()} images have another size than stated, in the same proportion: boxes are scaled."
-        )
+        sentence = "{n} images have another size than stated, in the same proportion: boxes are scaled."
+        decisions.append(tr(sentence, n=int(scaled.sum())))
     factors = np.where(scaled, shown / np.maximum(stated, 1), 1.0)
     factors = np.where(turned, shown / np.maximum(stated[::-1], 1), factors)[:, of_box]
     factors = np.where(relative, shown[:, of_box], factors)

@@ -111,9 +111,9 @@ def audit(
             `label_errors` finds no pretrained weights.
     """
     log, choice = log or silent, DataConfig(name="aquarium", frame_order=frame_order)
-    source = source_of(data, choice, log)
-    manifest, (catalog, boxes) = source.manifest, source.read_with_boxes(choice, log)
     with language(lang):
+        source = source_of(data, choice, log)
+        manifest, (catalog, boxes) = source.manifest, source.read_with_boxes(choice, log)
         reading = reading_lines(manifest, catalog)
         if limit is not None:
             bad = catalog[~is_usable(catalog)]

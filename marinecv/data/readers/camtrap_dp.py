@@ -19,6 +19,7 @@ from marinecv.data.readers import Reader
 from marinecv.data.times import iso_time
 from marinecv.data.user_csv import read_cells, row_problem
 from marinecv.files.csv_tables import check_columns
+from marinecv.language import tr
 
 PACKAGE = "datapackage.json"
 TABLES = {  # and the columns that each must have
@@ -56,12 +57,13 @@ def read_camtrap_dp(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         for number in by_event.intersection(numbers):
             of_media[number].append(row)
     if by_event:
-        decisions.append(f"{len(by_event)} images have the class of their event, which one image may not show.")
+        sentence = "{n} images have the class of their event, which one image may not show."
+        decisions.append(tr(sentence, n=len(by_event)))
     of_one = [row["mediaID"] for row in used if row["mediaID"]]
     if lost := sum(number not in of_media for number in of_one) + of_events.count([]):
-        decisions.append(f"{lost} of {len(used)} observations are of no image of the package.")
+        decisions.append(tr("{n} of {of} observations are of no image of the package.", n=lost, of=len(used)))
     if unknown := len({row["deploymentID"] for row in media} - locations.keys()):
-        decisions.append(f"{unknown} deployments of the media are not in the table of deployments.")
+        decisions.append(tr("{n} deployments of the media are not in the table of deployments.", n=unknown))
     records = [
         _record(row, of_media[row["mediaID"]], locations.get(row["deploymentID"]) or row["deploymentID"])
         for row in media

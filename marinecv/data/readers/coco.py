@@ -21,6 +21,7 @@ from marinecv.data.manifests import Manifest
 from marinecv.data.names import EMPTY_CLASS, normalize_path
 from marinecv.data.readers import Reader
 from marinecv.data.shapes import size_of
+from marinecv.language import tr
 
 KEYS = ("images", "annotations", "categories")
 CROWD = "a crowd, not one animal"
@@ -71,9 +72,8 @@ def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
         if len(ids) < len(rows):
             raise ValueError(f"Two {what} of {path} have the same id. Expected each id once. Export the file again.")
     if as_corners := _holds_corners(annotations, sizes):
-        decisions.append(
-            f"The boxes of {where} are read as corners, because as x, y, width, height they leave the images."
-        )
+        sentence = "The boxes of {file} are read as corners, because as x, y, width, height they leave the images."
+        decisions.append(tr(sentence, file=where))
     boxes, labels, of_sequence = defaultdict(list), defaultdict(dict), defaultdict(dict)
     for number, annotation in enumerate(annotations):
         annotations[number] = None  # free its memory
@@ -90,9 +90,8 @@ def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
             kind = of_sequence if annotation.get("sequence_level_annotation") is True else labels
             kind[image_id].setdefault(name, source)
     if only_sequence := of_sequence.keys() - labels.keys():
-        decisions.append(
-            f"{len(only_sequence)} images of {where} have the class of their sequence, which one image may not show."
-        )
+        sentence = "{n} images of {file} have the class of their sequence, which one image may not show."
+        decisions.append(tr(sentence, n=len(only_sequence), file=where))
     records = []
     for number, (image_id, image) in enumerate(zip(sizes, images, strict=True)):
         images[number] = None

@@ -13,6 +13,7 @@ from marinecv.data.layouts import folder_splits, image_files
 from marinecv.data.manifests import Manifest
 from marinecv.data.readers import Reader
 from marinecv.data.shapes import enclosing, size_of, turned
+from marinecv.language import tr
 
 SPECIES = "species"  # the attribute that is the class where every shape has it
 _ROOT_TAG = re.compile(rb"<annotations[\s>]")
@@ -34,12 +35,14 @@ def read_cvat(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     with_species = sum(bool(_species(shape)) for shape in shapes)
     class_of = _species if shapes and with_species == len(shapes) else _label
     if with_species:
-        classes = "labels, as some boxes lack the" if class_of is _label else "the"
-        decisions.append(f"The classes of boxes are {classes} attribute {SPECIES!r} ({with_species} of {len(shapes)}).")
+        sentence = "The classes of boxes are the attribute '{name}' ({n} of {of})."
+        if class_of is _label:
+            sentence = "The classes of boxes are labels, as some boxes lack the attribute '{name}' ({n} of {of})."
+        decisions.append(tr(sentence, name=SPECIES, n=with_species, of=len(shapes)))
     subsets = {image.get("subset", "") for _, image in images}
     splits = folder_splits(subsets | {path.stem for path, _ in images})
     if others := sorted(subsets - splits.keys() - {"", "default"}):
-        decisions.append(f"Subsets that are no split: {', '.join(map(text_of, others))}.")
+        decisions.append(tr("Subsets that are no split: {names}.", names=", ".join(map(text_of, others))))
     for path, image in images:
         name, subset = image.get("name", ""), image.get("subset") or path.stem  # some tools write train.xml, val.xml
         source = f"{printable(path.name)}:image {image.get('id', '')}"

@@ -14,6 +14,7 @@ from marinecv.data.layouts import ANNOTATION_FOLDERS, IMAGE_FOLDERS, image_files
 from marinecv.data.manifests import Manifest
 from marinecv.data.names import normalize_name
 from marinecv.data.readers import Reader
+from marinecv.language import tr
 
 NO_FOLDER = "lies in no class folder"
 _YEAR, _MONTH, _DAY = r"(19|20)\d\d", r"(0[1-9]|1[0-2])", r"(0[1-9]|[12]\d|3[01])"
@@ -136,10 +137,12 @@ def level_sentence(manifest: Manifest, images: pd.DataFrame) -> str:
     first = {printable(normalize_name(folder.name)) for folder in folders}
     classes, groups = set(images["class_name"]) - {""}, set(images["group"]) - {"", "."}
     if not classes <= first:
-        return f'The classes are the last folders of a taxonomy, such as {min(classes)} (else: class_level="first").'
+        sentence = 'The classes are the last folders of a taxonomy, such as {name} (else: class_level="first").'
+        return tr(sentence, name=min(classes))
     if all(GROUP_NAME.fullmatch(name) for group in groups for name in group.split("/")):
         return ""
-    return f'Folders below class folders are groups of images, such as {min(groups)} (else: class_level="leaf").'
+    sentence = 'Folders below class folders are groups of images, such as {name} (else: class_level="leaf").'
+    return tr(sentence, name=min(groups))
 
 
 def classes_at(level: str, folders: Iterable[Folders]) -> dict[Folders, tuple[str, str]]:

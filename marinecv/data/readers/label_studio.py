@@ -16,6 +16,7 @@ from marinecv.data.manifests import Manifest
 from marinecv.data.readers import Reader
 from marinecv.data.readers.table import COLUMN_NAMES, column_key
 from marinecv.data.shapes import enclosing, size_of, turned
+from marinecv.language import tr
 
 NOT_LABELED = "nobody has labeled its task"
 _TASKS = re.compile(rb'\A(\xef\xbb\xbf)?\s*\[\s*\{.*?"(annotations|completions|annotation_id|data)"\s*:', re.DOTALL)
@@ -48,11 +49,12 @@ def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     done = {source: _annotations(task, source) for source, task in tasks.items()}
     classes_of = [{str(sorted((each.labels, each.choices) for each in regions)) for regions in done[s]} for s in done]
     if count := sum(len(of_annotations) > 1 for of_annotations in classes_of):
-        decisions.append(f"Of {count} of {len(tasks)} tasks annotations differ in their classes; the newest is taken.")
+        sentence = "Annotations of {n} of {of} tasks differ in their classes; the newest is taken."
+        decisions.append(tr(sentence, n=count, of=len(tasks)))
     newest = {source: annotations[0] if annotations else [] for source, annotations in done.items()}
     shapes = [region for regions in newest.values() for region in regions if region.shape]
     if by_choice := bool(shapes) and all(region.choices for region in shapes):
-        decisions.append("The class of a box is its own choice, which every box has, not its label.")
+        decisions.append(tr("The class of a box is its own choice, which every box has, not its label."))
     question = _class_question(region for regions in newest.values() for region in regions if not region.shape)
     for source, regions in newest.items():
         asked = [region for region in regions if not region.shape and region.question == question]

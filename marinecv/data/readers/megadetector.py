@@ -16,6 +16,7 @@ from marinecv.data.names import EMPTY_CLASS, normalize_path
 from marinecv.data.readers import Reader
 from marinecv.data.readers.folders import GROUP_NAME, class_folders, class_roots
 from marinecv.data.user_tables import is_usable
+from marinecv.language import tr
 
 KEYS = ("images", "detection_categories")
 THRESHOLD = 0.2  # where the file states none
@@ -41,8 +42,11 @@ def read_megadetector(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         boxes = tuple(box for box in record.boxes if not facts[box.source][0] < threshold)
         class_names = record.class_names if boxes or record.problem else record.class_names or (EMPTY_CLASS,)
         used.append(replace(record, boxes=boxes, class_names=class_names))
-    decision = f"Boxes of {tables[0].name} of less confidence than {threshold:g} are not used; an image without other "
-    decision += f'boxes is of class "{EMPTY_CLASS}".'
+    decision = (
+        "Boxes of {file} of less confidence than {threshold:g} are not used; an image without other boxes is of class "
+        "'{empty}'."
+    )
+    decision = tr(decision, file=tables[0].name, threshold=threshold, empty=EMPTY_CLASS)
     return tables_of(manifest.root, used, decisions=[decision])
 
 

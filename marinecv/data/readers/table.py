@@ -23,6 +23,7 @@ from marinecv.data.splits.split_catalog import known_splits
 from marinecv.data.user_csv import MAX_UNPACKED_BYTES, Row, bad_rows, read_cells
 from marinecv.data.user_tables import is_usable
 from marinecv.files.csv_tables import delimiter_of
+from marinecv.language import tr
 from marinecv.schema import check_choice
 
 LABELS, OWN = "labels", "labels.csv"  # the name of a table that goes before others; that of our own form
@@ -84,7 +85,7 @@ def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     used = {name: header[keys.index(key)] for name, key in key_of.items()}
     words = ", ".join(f"{name} {column!r}" for name, column in used.items())
     is_said = not is_own or used.keys() - {"file", "class", "split"}
-    decisions = [f"Columns of {table.name}: {words}."] if is_said else []
+    decisions = [tr("Columns of {file}: {columns}.", file=table.name, columns=words)] if is_said else []
     images, boxes = tables_of(root, records, decisions=decisions)
     if not {"site", "camera", "sequence"} & used.keys():
         folders = [normalize_name(name.partition("/")[0]) if "/" in name else "" for name in images["image_id"]]
