@@ -64,9 +64,11 @@ def folder_levels(catalog: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
     `cam1/2021-05-03` is `cam1` at depth 1, the same group under every class. Groups of pairs have one depth.
     """
-    paths = catalog["group"].where(~catalog["group"].isin(catalog["image_id"]), "")
-    for depth in range(1, 2 + int(paths.str.count("/").max() if len(paths) else 0)):
-        level = catalog["group"].mask(paths != "", paths.str.split("/").str[:depth].str.join("/"))
+    image_ids = {*catalog["image_id"]}
+    parts = {group: group.split("/") for group in catalog["group"].unique() if group not in image_ids}
+    for depth in range(1, 1 + max(map(len, parts.values()), default=1)):
+        level = catalog["group"].map({group: "/".join(names[:depth]) for group, names in parts.items()})
+        level = level.fillna(catalog["group"]).astype(str)
         if level[is_usable(catalog)].nunique() > 1:
             yield catalog.assign(group=level)
 
