@@ -8,11 +8,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from marinecv.choices import SPLITS
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.photos import photos_of
+from marinecv.data.shards.records import file_state
 from marinecv.data.stamps import STAMP_COLUMNS, stamp_images
 from marinecv.data.user_tables import as_catalog
 from marinecv.environment import environment
@@ -55,6 +57,7 @@ class Run:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
+        self._catalog = (None, pd.DataFrame())  # the state of catalog.csv when it was read, and the table
         if not self.path("recipe.json").is_file():
             raise ValueError(
                 f"{self.folder} is no run: it has no recipe.json. Expected a folder that pretrain or finetune made; "
@@ -123,9 +126,12 @@ class Run:
         """The catalog it was trained on; ValueError for an image outside the folders that the run recorded."""
         folders, path = self.preprocessing.data_dirs, self.path("catalog.csv")
         with self.with_hint("catalog.csv"):
-            catalog = _read_catalog(path)
-            _check_paths(catalog, folders, path)
-            return catalog
+            state = folders, file_state(path)
+            if state[1] is None or self._catalog[0] != state:
+                catalog = _read_catalog(path)
+                _check_paths(catalog, folders, path)
+                self._catalog = state, catalog
+            return self._catalog[1].copy()
 
     @property
     def stamps(self) -> pd.DataFrame:
@@ -324,7 +330,8 @@ def _read_catalog(path: Path) -> pd.DataFrame:
 def _data_dirs(catalog: pd.DataFrame) -> list[str]:
     """Return the folders of the usable images: those that their ids are relative to, if they are."""
     photos = photos_of(catalog)
-    columns, folders = (photos.get(key, ()) for key in ("path", "image_id", "problem")), set()
+    columns = (np.asarray(photos.get(key, ()), object) for key in ("path", "image_id", "problem"))
+    folders: set[str] = set()
     for name, image_id, problem in zip(*columns, strict=False):
         if not problem:
             is_below = name.replace(os.sep, "/").endswith(f"/{image_id}")

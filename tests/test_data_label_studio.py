@@ -72,7 +72,7 @@ CASES = [
         [[done(choice("boar")), done(choice("fox"), created_at=LATER)]],
         ["fox"],
         [""],
-        "Of 1 of 1 tasks annotations diff",
+        "of 1 of 1 tasks differ",
     ),
     ([[done(shape("fox")), done(shape("owl"), created_at=LATER, was_cancelled=True)]], ["fox"], [""], ""),
     ([[done(choice("boar"), was_cancelled=True)], [done(choice("fox"))]], ["", "fox"], ["nobody has", ""], ""),

@@ -65,10 +65,10 @@ def folder_levels(catalog: pd.DataFrame) -> Iterator[pd.DataFrame]:
     `cam1/2021-05-03` is `cam1` at depth 1, the same group under every class. Groups of pairs have one depth.
     """
     image_ids = {*catalog["image_id"]}
-    parts = {group: group.split("/") for group in catalog["group"].unique() if group not in image_ids}
-    for depth in range(1, 1 + max(map(len, parts.values()), default=1)):
-        level = catalog["group"].map({group: "/".join(names[:depth]) for group, names in parts.items()})
-        level = level.fillna(catalog["group"]).astype(str)
+    parts = {group: [group] if group in image_ids else group.split("/") for group in catalog["group"].unique()}
+    for depth in range(1, 1 + max(map(len, parts.values()), default=0)):
+        names = {group: "/".join(folders[:depth]) for group, folders in parts.items()}
+        level = catalog["group"].map(names).astype(catalog["group"].dtype)
         if level[is_usable(catalog)].nunique() > 1:
             yield catalog.assign(group=level)
 

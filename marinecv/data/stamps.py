@@ -23,7 +23,7 @@ def stamp_images(catalog: pd.DataFrame) -> pd.DataFrame:
     Of crops they are the photographs'. An image of a pack has no row: its path holds a checksum.
     """
     photos = as_table(usable(photos_of(catalog)), optional={"path": ""})
-    photos = photos.loc[[not (is_record(path) or file_problem(path)) for path in photos["path"]]]
+    photos = photos.loc[[not (is_record(path) or file_problem(path)) for path in photos["path"].tolist()]]
     states = [(name, *(file_state(path) or (0, 0))[:2]) for name, path in photos[["image_id", "path"]].to_numpy()]
     cache_file = cache_path("hashes", files_hash(photos["path"]) + ".csv")
     if not cache_file.is_file():
