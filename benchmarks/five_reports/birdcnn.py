@@ -16,8 +16,7 @@ def findings() -> str:
     return section(
         "## BirdCNN: one small network and four changes",
         filled(
-            "The same 20 species; weight decay, SGD, larger kernels and fewer layers. Results are curves and words: no "
-            "accuracy is printed."
+            "The same 20 species. Results are curves and words: no accuracy is printed."
         ),
         split_and_base(),
         kernel6(),
@@ -40,7 +39,7 @@ def split_and_base() -> str:
     return claim(
         "Split and base network:",
         f"{listed(printed.BIRDCNN_SPLIT)} images, a first dense layer for {printed.BIRDCNN_FLATTENED:,} numbers.",
-        f"`int(0.8 * {total})` is {train}, and the maps of the last convolution have {numbers:,} numbers.",
+        f"`int(0.8 * {total})` is {train}; the last maps have {numbers:,} numbers.",
         FITS if is_split and numbers == printed.BIRDCNN_FLATTENED else CANNOT,
     )
 
@@ -50,7 +49,7 @@ def kernel6() -> str:
     return claim(
         "Kernels of 6:",
         f"padding {KERNEL6.model.padding}, the base's dense layer.",
-        f"Maps of {sides[-1]} pixels leave {numbers:,} numbers for a layer of {printed.BIRDCNN_FLATTENED:,}.",
+        f"Maps of {sides[-1]} pixels leave {numbers:,} numbers for {printed.BIRDCNN_FLATTENED:,}.",
         FITS if numbers == printed.BIRDCNN_FLATTENED else f"it {CANNOT} all that was changed",
     )
 
@@ -63,8 +62,8 @@ def two_conv() -> str:
         "Two convolutions:",
         f'"simpler and more efficient"; {minutes[1]} minutes for {TWO_CONV.training.epochs} epochs, the base '
         f"{minutes[0]} for {BASE.training.epochs}.",
-        f"That is {pace[1]:g} minutes an epoch against {pace[0]:g}; {numbers / before:g} times as many numbers reach "
-        "the first dense layer.",
+        f"That is {pace[1]:g} minutes an epoch against {pace[0]:g}; the first dense layer takes {numbers / before:g} "
+        "times as many numbers.",
         "contradicts its own times" if pace[1] > pace[0] else FITS,
     )
 
@@ -75,7 +74,7 @@ def order() -> str:
         "Base above kernel 6 above weight decay and SGD:",
         "one run each.",
         f"Accuracies near {level:.2f} on {n} images are distinguishable from {smallest_difference(level, n):.3f}, on "
-        f"the same images from {round(smallest_paired_difference(0, n) * n)} images; the differences are not printed.",
+        f"the same images from {round(smallest_paired_difference(0, n) * n)} images.",
         "open; [results.md](results.md) has the order over seeds",
     )
 
