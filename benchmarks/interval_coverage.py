@@ -67,7 +67,7 @@ def simulated(name: str) -> Iterator[list]:
 
 
 def page_cells(table: pd.DataFrame) -> dict[str, str]:
-    """Return the last cell of each quantity in docs/statistics.md: ranges over designs, with an unusual nominal value."""
+    """Return the last cell of each quantity in docs/statistics.md: ranges over designs, an unusual nominal value."""
     cells = {}
     for (quantity, measure, nominal), designs in table.groupby(["quantity", "measure", "nominal"], sort=False):
         name = "" if measure in COVERAGE else f"{measure} "
