@@ -21,14 +21,14 @@ def findings() -> str:
         filled(
             f"{N['validation']} validation and {N['test']} test images, frames of the same videos; MobileNetV3Large."
         ),
+        fine_tuning_on_test(),
         claim(
-            "Accuracies",
-            "from scratch, of fine-tuning on validation:",
+            "Other accuracies:",
             f"{in_images(SCRATCH['validation'] + TUNED['validation'], N['validation'])} and "
             f"{in_images(SCRATCH['test'], N['test'])}.",
+            "",
             FITS if {could_be(figures, N[split]) for figures, split in COUNTED} == {FITS} else CANNOT,
         ),
-        fine_tuning_on_test(),
         best_from_scratch(),
         best_patience(),
         test_above_validation(),

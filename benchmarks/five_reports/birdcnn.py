@@ -2,9 +2,8 @@
 
 from five_reports import printed
 from five_reports.claims import map_sides, smallest_difference
-from five_reports.words import CANNOT, FITS, accuracy, claim, filled, listed, section
+from five_reports.words import CANNOT, FITS, accuracy, claim, filled, section
 
-from marinecv.data.manifests import load_manifest
 from marinecv.evaluation.intervals import smallest_paired_difference
 from marinecv.recipes.birdcnn import BASE, RECIPES
 from marinecv.recipes.birds import CUSTOM_CNN
@@ -15,10 +14,7 @@ KERNEL6, TWO_CONV = RECIPES["birdcnn_kernel6"], RECIPES["birdcnn_two_conv"]
 def findings() -> str:
     return section(
         "## BirdCNN: one small network and four changes",
-        filled(
-            "The same 20 species. Results are curves and words: no accuracy is printed."
-        ),
-        split_and_base(),
+        filled("The same 20 species. Results are curves and words: no accuracy is printed."),
         kernel6(),
         two_conv(),
         order(),
@@ -30,18 +26,6 @@ def flattened(recipe) -> tuple[list[int], int]:
     model = recipe.model
     sides = map_sides(recipe.image.height, model.kernels, model.padding, model.pools)
     return sides, sides[-1] ** 2 * model.filters[-1]
-
-
-def split_and_base() -> str:
-    total, numbers = sum(load_manifest("cub_x20").expected["images"].values()), flattened(BASE)[1]
-    train = int(0.8 * total)
-    is_split = (train, total - train) == printed.BIRDCNN_SPLIT
-    return claim(
-        "Split and base network:",
-        f"{listed(printed.BIRDCNN_SPLIT)} images, a first dense layer for {printed.BIRDCNN_FLATTENED:,} numbers.",
-        f"`int(0.8 * {total})` is {train}; the last maps have {numbers:,} numbers.",
-        FITS if is_split and numbers == printed.BIRDCNN_FLATTENED else CANNOT,
-    )
 
 
 def kernel6() -> str:

@@ -40,7 +40,6 @@ def findings() -> str:
         on_200(),
         first(),
         second(),
-        last(),
         runs(),
         learning_rates(),
         best_of_many(),
@@ -62,8 +61,7 @@ def on_200() -> str:
     total = sum(load_manifest("cub_x200").expected["images"].values())
     fifths = [total // 5, MANY]
     alone = [
-        f"of {size:,} only {listed([f for f in X200.values() if counts_behind(f, size)])} can be"
-        for size in fifths
+        f"of {size:,} only {listed([f for f in X200.values() if counts_behind(f, size)])} can be" for size in fifths
     ]
     fitting = fitting_sizes(X200.values(), range(1000, 2 * MANY))
     nearest = min(fitting, key=lambda size: abs(size - MANY))
@@ -99,16 +97,6 @@ def second() -> str:
         f"multimodal network ({distinguishable_by_chance(RIGHT['multimodal'], RIGHT['EfficientNet-B4'], FEW)}), and "
         f"{PLACES[place['200']]} on 200.",
         FITS if set(place.values()) == {2} else AGAINST,
-    )
-
-
-def last() -> str:
-    worst, next_best = hits(accuracy(CUSTOM_CNN), FEW), min(RIGHT.values())
-    return claim(
-        "CNN from scratch:",
-        f"{accuracy(CUSTOM_CNN)}.",
-        f"{next_best - worst} images behind the next.",
-        f"{FITS}: {distinguishable_by_chance(next_best, worst, FEW)}",
     )
 
 

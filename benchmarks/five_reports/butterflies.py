@@ -160,8 +160,7 @@ def gain() -> str:
         f"{ROWS[BEST]['accuracy']} ({names[BEST]}) and that gain.",
         f"Only {listed(against)} of the labels gives it. With {ALL:.0%}: {b1} against {a}, "
         f"{float(b1) / float(a) - 1:.0%}, {ahead} images.",
-        "compares unlike rows; with equal labels "
-        f"{distinguishable_by_chance(RIGHT['B1', ALL], RIGHT['A', ALL], N)}",
+        f"compares unlike rows; with equal labels {distinguishable_by_chance(RIGHT['B1', ALL], RIGHT['A', ALL], N)}",
     )
 
 
