@@ -1,7 +1,7 @@
 """Simulated coverage of every interval and false alarms of every comparison that the library prints.
 
 Run:    python benchmarks/interval_coverage.py [--only QUANTITY ...]     a quarter of an hour on one busy core
-Writes: benchmarks/results/interval_coverage.csv; docs/statistics.md has the rows that `page_rows` makes
+Writes: benchmarks/results/interval_coverage.csv; docs/statistics.md has the cells that `page_cells` makes
 
 Data are drawn from a population whose true value is known and given to the function of the library that a command
 calls. `measured` is how often an interval covered the truth, or a comparison of equals told them apart, with the 95%
@@ -66,16 +66,15 @@ def simulated(name: str) -> Iterator[list]:
         yield row
 
 
-def page_rows(table: pd.DataFrame) -> list[str]:
-    """Return the rows of the table of docs/statistics.md: the range over designs, and the one farthest from nominal."""
-    rows = []
+def page_cells(table: pd.DataFrame) -> dict[str, str]:
+    """Return the last cell of each quantity in docs/statistics.md: ranges over designs, an unusual nominal value."""
+    cells = {}
     for (quantity, measure, nominal), designs in table.groupby(["quantity", "measure", "nominal"], sort=False):
-        measured = designs["measured"]
-        farthest = designs.loc[(measured - nominal).abs().idxmax(), "design"]
-        name = "coverage" if measure in COVERAGE else measure
-        extent = f"{measured.min():.3f} to {measured.max():.3f}"
-        rows.append(f"| {quantity} | {name} | {nominal:g} | {extent} | {farthest} |")
-    return rows
+        name = "" if measure in COVERAGE else f"{measure} "
+        expected = "" if nominal in (0.95, 0.05) else f" (of {nominal:g})"
+        extent = f"{designs['measured'].min():.3f} to {designs['measured'].max():.3f}"
+        cells.setdefault(quantity, []).append(f"{name}{extent}{expected}")
+    return {quantity: "; ".join(texts) for quantity, texts in cells.items()}
 
 
 def holds(figure: dict, truth: float) -> bool:

@@ -23,18 +23,17 @@ REPORTS = (aquarium, animals, birds, birdcnn, butterflies)
 SCORE, SEVERAL, MANY = 0.8, 3, 20  # of the table of sizes: a score, and models to choose from
 HEAD = """# What the five reports' numbers can and cannot say
 
-This page checks the printed numbers of the five student reports; [results.md](results.md) has ours. Four questions: is
-an accuracy a whole number of its images, do averages follow from their rows, is a difference more than chance, do the
-words say what the table says? A number that cannot be may come from another run, and a claim may be true though its
-table does not show it. *Fits*: nothing speaks against it. Words in quotation marks are translated from Spanish.
-`python benchmarks/reports.py` writes this page.
+Is an accuracy of the five student reports a whole number of its images, do averages follow from their rows, is a
+difference more than chance, do the words say what the table says? A number that cannot be may come from another run,
+and a claim may be true though its table does not show it. *Fits*: nothing speaks against it. Quotations are translated
+from Spanish. Our own numbers: [results.md](results.md).
 
 ## How much a number of images can tell
 
 For a model with {score:.0%} correct: its {level:.0%} interval (Wilson), the difference from which a second model on
-other images is distinguishable, and the expected best of 3 or 20 equal models. On the *same* images paired predictions
-can show smaller differences, but never fewer than {fewest} images. Below: *distinguishable* as separate samples, *not
-distinguishable* by any test, *open* where it depends on predictions that are not printed."""
+other images is distinguishable, and the expected best of 3 or 20 equal models. Paired predictions on the *same* images
+can show smaller differences, but never fewer than {fewest} images. *Open*: it depends on these, which are not
+printed."""
 
 
 def main() -> None:

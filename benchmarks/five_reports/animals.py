@@ -22,7 +22,7 @@ SAME_ANIMAL = {"ragno": "spider"}
 def findings() -> str:
     return section(
         "## Animals: InceptionV3 on five classes",
-        filled(f"From random weights and frozen with ImageNet's, on {N:,} images; the tables have a row a class."),
+        filled(f"From random weights and frozen with ImageNet's; {N:,} images."),
         *names_of_rows(),
         images_a_class(),
         averages(),
@@ -38,8 +38,8 @@ def names_of_rows() -> tuple[str, str]:
     recalls = {row: figures[1] for row, figures in printed.ANIMALS["from scratch"]["rows"].items()}
     text = claim(
         "Names of rows:",
-        "supports as below.",
-        "By the sizes of the public set's folders the numbers are in alphabetical order of the classes: "
+        "",
+        "By the sizes of the public set's folders the numbers are in alphabetical order: "
         f"{len(moved)} of {len(SUPPORTS)} rows are another animal's.",
         f"{FITS} once the names are moved" if moved else FITS,
     )
@@ -53,8 +53,8 @@ def images_a_class() -> str:
     return claim(
         "Images a class:",
         f'"from {low:,} to {high:,}".',
-        f"A support of {min(SUPPORTS.values())} is a fifth of {few[0]:,} to {few[-1]:,} images, one of "
-        f"{max(SUPPORTS.values())} a fifth of {many[0]:,} to {many[-1]:,}.",
+        f"Supports of {min(SUPPORTS.values())} and {max(SUPPORTS.values())} are a fifth of {few[0]:,} to {few[-1]:,} "
+        f"and {many[0]:,} to {many[-1]:,}.",
         AGAINST if few[-1] < low or many[0] > high else FITS,
     )
 
@@ -69,8 +69,8 @@ def averages() -> str:
         fits += [bool(ways_within(f1, f1_bounds(precision, recall))) for precision, recall, f1 in run["rows"].values()]
     return claim(
         "Averages and F1:",
-        f"{len(fits)} in two tables.",
-        f"{sum(fits)} follow from their rows, precision and recall.",
+        f"{sum(fits)} of {len(fits)} follow from their rows.",
+        "",
         FITS if all(fits) else CANNOT,
     )
 
@@ -80,9 +80,9 @@ def scratch_and_frozen() -> str:
     word = distinguishable_by_chance(min(frozen), max(scratch), N)
     return claim(
         "Pretrained weights win:",
-        f"{accuracy(ADAM)} from scratch, {accuracy(FROZEN)} with ImageNet's.",
-        f"{accuracy(ADAM)} stands for {min(scratch):,} to {max(scratch):,} images of {N:,}, {accuracy(FROZEN)} for "
-        f"{min(frozen):,} to {max(frozen):,} ({N - max(frozen)} to {N - min(frozen)} errors).",
+        f"{accuracy(ADAM)} from scratch ({min(scratch):,} to {max(scratch):,} images), {accuracy(FROZEN)} with "
+        f"ImageNet's ({min(frozen):,} to {max(frozen):,}).",
+        "",
         f"{FITS}: {word}",
     )
 
@@ -95,8 +95,8 @@ def plateau() -> str:
     return claim(
         "Learning rate:",
         f"`ReduceLROnPlateau` after {patience} epochs, `EarlyStopping` after {stop}; {epochs} epochs.",
-        f"On a flat curve training ends before the rate falls (reductions: {listed(flat)}); it falls only (after epoch "
-        f"{listed(crept)}) if the loss falls by less than {MIN_DELTA:g}.",
+        f"Reductions on a flat curve: {listed(flat)}; on one that falls by less than {MIN_DELTA:g}: after epoch "
+        f"{listed(crept)}.",
         "in practice the callback cannot act",
     )
 
@@ -105,9 +105,9 @@ def validation_is_test() -> str:
     epochs, level = FROZEN.training.epochs, float(accuracy(FROZEN))
     return claim(
         "Validation is test:",
-        "it stopped the training, chose the epoch and gave the table.",
+        "it chose the epoch and gave the table.",
         f"The best of {epochs} equal epochs gains {expected_best(level, N, epochs) - level:.3f} by chance.",
-        "a fault of method, too small to explain the result",
+        "too little to explain the result",
     )
 
 

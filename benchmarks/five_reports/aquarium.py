@@ -19,17 +19,16 @@ def findings() -> str:
     return section(
         "## Aquarium: three CNNs from scratch, three fine-tunings",
         filled(
-            f"{N['validation']} validation and {N['test']} test images, frames of the same videos; fine-tunings are of "
-            "MobileNetV3Large."
-        ),
-        claim(
-            "Accuracies",
-            "from scratch, and of fine-tuning on validation.",
-            f"They are {in_images(SCRATCH['validation'] + TUNED['validation'], N['validation'])} and "
-            f"{in_images(SCRATCH['test'], N['test'])}.",
-            FITS if {could_be(figures, N[split]) for figures, split in COUNTED} == {FITS} else CANNOT,
+            f"{N['validation']} validation and {N['test']} test images, frames of the same videos; MobileNetV3Large."
         ),
         fine_tuning_on_test(),
+        claim(
+            "Other accuracies:",
+            f"{in_images(SCRATCH['validation'] + TUNED['validation'], N['validation'])} and "
+            f"{in_images(SCRATCH['test'], N['test'])}.",
+            "",
+            FITS if {could_be(figures, N[split]) for figures, split in COUNTED} == {FITS} else CANNOT,
+        ),
         best_from_scratch(),
         best_patience(),
         test_above_validation(),
@@ -46,7 +45,7 @@ def fine_tuning_on_test() -> str:
         f"{listed(figures)}.",
         f"{str(len(single) or 'none').capitalize()} is a whole number of {n} images. Numbers of images up to {TRIED:,} "
         f"that give all: {listed(sizes)}; batch sizes whose averages give one: {listed(averaged)}.",
-        f"they {CANNOT} accuracies on these {n} images" if not single else "open",
+        f"they {CANNOT} accuracies on {n} images" if not single else "open",
     )
 
 
@@ -58,10 +57,9 @@ def best_from_scratch() -> str:
     return claim(
         "Best network from scratch:",
         f"model 1, with {SCRATCH['test'][0]} on test.",
-        f"On validation it is {PLACES[place_of('1', on_validation)]} of three, so the test chose it. It is "
-        f"{best - second} images ahead of the next ({distinguishable_by_chance(best, second, n)}) and {best - third} "
-        f"of the last ({distinguishable_by_chance(best, third, n)}). The best of three equal models with the mean "
-        f"{mean:.3f} would show {expected_best(mean, n, 3):.3f}.",
+        f"On validation it is {PLACES[place_of('1', on_validation)]} of three. It is {best - second} images ahead of "
+        f"the next, {best - third} of the last ({distinguishable_by_chance(best, third, n)}). The best of three equal "
+        f"models with the mean {mean:.3f} would show {expected_best(mean, n, 3):.3f}.",
         f"the first two are {distinguishable_by_chance(best, second, n)}",
     )
 
@@ -71,9 +69,9 @@ def best_patience() -> str:
     counts = [hits(figure, n) for figure in TUNED["validation"]]
     return claim(
         "Best patience:",
-        f"{aquarium.BEST_PATIENCE}; on validation {listed(TUNED['validation'])} for {listed(aquarium.PATIENCES)}.",
+        f"{aquarium.BEST_PATIENCE}; {listed(TUNED['validation'])} for {listed(aquarium.PATIENCES)}.",
         f"These are {listed(counts)} images.",
-        f"{distinguishable_by_chance(max(counts), min(counts), n)}; it says nothing about patience",
+        distinguishable_by_chance(max(counts), min(counts), n),
     )
 
 
@@ -82,9 +80,9 @@ def test_above_validation() -> str:
     enough = smallest_difference(on_test, N["test"], N["validation"])
     return claim(
         "Test above validation:",
-        f"{SCRATCH['test'][0]} on test, {SCRATCH['validation'][0]} on validation, of one model.",
-        f"The difference is {on_test - on_validation:.3f}, distinguishable from {enough:.3f}. The report's own reason, "
-        "frames of the same videos, is measured in [trust.md](trust.md).",
+        f"{SCRATCH['test'][0]} and {SCRATCH['validation'][0]}, of one model.",
+        f"The difference is {on_test - on_validation:.3f}, distinguishable from {enough:.3f}. The report's reason: "
+        "frames of the same videos ([trust.md](trust.md)).",
         "just more than chance" if on_test - on_validation >= enough else "within chance",
     )
 
@@ -96,7 +94,7 @@ def taken() -> str:
     tuned, scratch = (sorted(hits(figure, n) for figure in part["validation"]) for part in (TUNED, SCRATCH))
     return (
         f"**Aquarium.** CNNs that see {aquarium.BEST.image.height} pixels classify most of this test correctly "
-        f"({min(low for low, _ in bounds):.2f} to {max(high for _, high in bounds):.2f} over the three intervals). On "
-        "validation every fine-tuning is ahead of every network from scratch, by "
+        f"(intervals from {min(low for low, _ in bounds):.2f} to {max(high for _, high in bounds):.2f}). On validation "
+        "every fine-tuning is ahead of every network from scratch, by "
         f"{tuned[0] - scratch[-1]} to {tuned[-1] - scratch[0]} images."
     )

@@ -34,8 +34,8 @@ def findings() -> str:
     return section(
         "## Butterflies: few labels, and a U-Net's encoder",
         filled(
-            "Classifier A from scratch, B1 on a frozen encoder, B2 fine-tuned, each with five fractions of the labels: "
-            f"{len(ROWS)} rows of accuracy, F1, precision and recall."
+            "A from scratch, B1 on a frozen encoder, B2 fine-tuned, each with five fractions of the labels: "
+            f"{len(ROWS)} rows."
         ),
         how_many(),
         recall_beside_accuracy(),
@@ -68,8 +68,8 @@ def how_many() -> str:
     return claim(
         "Number of test images:",
         "not printed.",
-        f"All accuracies are whole numbers of {first} (next: {following}). Our test split has {ours} images; that of "
-        f"all {printed.BUTTERFLIES_SPECIES} species has {printed.BUTTERFLIES_SPECIES * ours // classes}.",
+        f"All accuracies are whole numbers of {first} (next: {following}). The test split of all "
+        f"{printed.BUTTERFLIES_SPECIES} species has {printed.BUTTERFLIES_SPECIES * ours // classes} images.",
         f"{FITS} {first} images; not comparable with our {ours}",
     )
 
@@ -83,7 +83,7 @@ def recall_beside_accuracy() -> str:
         f"{figures['macro_recall']} beside accuracy {figures['accuracy']} in the best row.",
         "With equally many images of each species both are equal. For all rows to be true one of "
         f"{classes} species needs at least {math.ceil(share * N)} of the {N} images, not {images}.",
-        f"{CANNOT}, if the species have about equally many images",
+        f"{CANNOT} of about equally many images a species",
     )
 
 
@@ -94,14 +94,14 @@ def f1_beside_accuracy() -> str:
     }
     below = {c: sum(float(ROWS[row]["macro_f1"]) < low for row, low in rows.items()) for c, rows in lowest.items()}
     words = [
-        f"{lowest[classes][BEST]:.3f} with {classes} species ({below[classes]} of {len(ROWS)} rows are below)"
+        f"{lowest[classes][BEST]:.3f} with {classes} species (below: {below[classes]} of {len(ROWS)} rows)"
         for classes in species()
     ]
     return claim(
         "Macro F1:",
         f"{ROWS[BEST]['macro_f1']} beside that accuracy.",
-        f"The lowest possible with {RIGHT[BEST]} of {N} correct is {listed(words)}.",
-        f"it {CANNOT} macro F1 of equally many images a species" if any(below.values()) else FITS,
+        f"With {RIGHT[BEST]} of {N} correct it is at least {listed(words)}.",
+        f"{CANNOT} of equally many images a species" if any(below.values()) else FITS,
     )
 
 
@@ -110,18 +110,17 @@ def averages_of_batches() -> tuple[str, str]:
     rows = [["printed, the best row", *(ROWS[BEST][figure] for figure in MACRO)]]
     for classes, images in species().items():
         true, predicted = spread_errors(classes, images, RIGHT[BEST])
-        for words, batch in ((f"batches of {size}", size), (f"all {N} at once", N)):
-            averages = batch_averages(true, predicted, batch)
-            rows.append([f"{classes} species, {words}", *(f"{averages[figure]:.3f}" for figure in MACRO)])
+        averages = batch_averages(true, predicted, size)
+        rows.append([f"{classes} species, batches of {size}", *(f"{averages[figure]:.3f}" for figure in MACRO)])
     falling = [
         float(row["macro_precision"]) > float(row["macro_f1"]) > float(row["macro_recall"]) for row in ROWS.values()
     ]
     text = claim(
         "What it may be instead:",
         f"averages over batches of {size} in the order of the folders.",
-        f"Simulated classifiers with {RIGHT[BEST]} of {N} correct then have averages like the printed ones, with "
-        f"precision above F1 above recall, as in {sum(falling)} of {len(falling)} printed rows.",
-        f"{FITS} averages over batches in order, which say nothing about macro F1",
+        "Simulated classifiers then have precision above F1 above recall, as in "
+        f"{sum(falling)} of {len(falling)} printed rows.",
+        f"{FITS}; such averages say nothing about macro F1",
     )
     return text, table(["", *(figure.replace("_", " ").replace("f1", "F1") for figure in MACRO)], rows)
 
@@ -134,7 +133,7 @@ def best_f1() -> str:
         "Best F1:",
         '"B2, above all at 90/10".',
         f"With {LITTLE:.0%} of the labels B2 is {PLACES[place]} of three{', the lowest of all' if lowest else ''}; "
-        f"it is first only with {listed(first)}.",
+        f"first only with {listed(first)}.",
         FITS if place == 1 else AGAINST,
     )
 
@@ -145,8 +144,8 @@ def worst() -> str:
     return claim(
         "Worst:",
         '"A, from scratch".',
-        f"By accuracy A is last with {listed(last)} of the labels and {PLACES[places[LITTLE]]} with {LITTLE:.0%}.",
-        FITS if len(last) == len(SHARES) else f"{AGAINST} with {LITTLE:.0%} of the labels",
+        f"By accuracy A is last with {listed(last)} and {PLACES[places[LITTLE]]} with {LITTLE:.0%}.",
+        FITS if len(last) == len(SHARES) else AGAINST,
     )
 
 
@@ -159,10 +158,9 @@ def gain() -> str:
     return claim(
         f"{printed.BUTTERFLIES_GAIN}% better than without transfer learning:",
         f"{ROWS[BEST]['accuracy']} ({names[BEST]}) and that gain.",
-        f"Only {listed(against)} of the labels gives it. Both with {ALL:.0%}: {b1} against {a}, "
-        f"{float(b1) / float(a) - 1:.0%}, {ahead} images of {N}.",
-        "compares unlike rows; with equal labels the two are "
-        f"{distinguishable_by_chance(RIGHT['B1', ALL], RIGHT['A', ALL], N)}",
+        f"Only {listed(against)} of the labels gives it. With {ALL:.0%}: {b1} against {a}, "
+        f"{float(b1) / float(a) - 1:.0%}, {ahead} images.",
+        f"compares unlike rows; with equal labels {distinguishable_by_chance(RIGHT['B1', ALL], RIGHT['A', ALL], N)}",
     )
 
 
@@ -173,7 +171,7 @@ def significantly() -> str:
         "B2 is significantly better than A:",
         f"with all labels {ROWS['B2', ALL]['accuracy']} against {ROWS['A', ALL]['accuracy']}.",
         f"That is {b2 - a} images; separate samples must differ by {math.ceil(smallest_difference(b2 / N, N) * N)}. "
-        f"B2 is ahead with {len(ahead)} of {len(SHARES)} fractions, one run each.",
+        f"B2 is ahead with {len(ahead)} of {len(SHARES)} fractions.",
         f"{distinguishable_by_chance(b2, a, N)}: no test was made",
     )
 
@@ -186,9 +184,9 @@ def more_labels() -> str:
         "More labels, lower accuracy:",
         f"A has {ROWS['A', LITTLE]['accuracy']} with {LITTLE:.0%} of the labels, {ROWS['A', share]['accuracy']} with "
         f"{share:.0%}.",
-        f"That is {before - after} images ({distinguishable_by_chance(before, after, N)}): chance of the training, "
-        f"larger than the claimed differences of {listed(claimed)}.",
-        "one run a row says nothing about a classifier",
+        f"That is {before - after} images ({distinguishable_by_chance(before, after, N)}), more than the claimed "
+        f"differences of {listed(claimed)}.",
+        "one run a row says little",
     )
 
 

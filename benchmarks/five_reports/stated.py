@@ -8,7 +8,7 @@ from pathlib import Path
 
 from five_reports.words import filled, listed, section, table
 
-from marinecv.recipes.registry import FAMILIES, RECIPES, command_of
+from marinecv.recipes.registry import FAMILIES, RECIPES
 from marinecv.training.recipe import METRICS, Recipe
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -154,8 +154,8 @@ def fidelity() -> str:
     return section(
         "## How the recipes keep to the reports",
         filled(
-            f"{recipes} recipes have every setting that their report states (a test compares them). It leaves open and "
-            f"we chose (`assumptions` of `marinecv recipes show NAME`): {chosen} settings. Differences:"
+            f"{recipes} recipes have every setting that their report states. It leaves open and we chose "
+            f"(`marinecv recipes show NAME`): {chosen} settings. Differences:"
         ),
         "\n".join(listing),
     )
@@ -194,6 +194,5 @@ def without_result() -> str:
     of_reason = {}
     for name, recipe in RECIPES.items():
         if name not in measured():
-            of_reason.setdefault((why_not(recipe), command_of(recipe)), []).append(f"`{name}`")
-    rows = [[why, ", ".join(names), command] for (why, command), names in of_reason.items()]
-    return table(["missing", "recipes", "command"], rows)
+            of_reason.setdefault(why_not(recipe), []).append(f"`{name}`")
+    return table(["missing", "recipes"], [[why, ", ".join(names)] for why, names in of_reason.items()])

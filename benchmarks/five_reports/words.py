@@ -27,8 +27,8 @@ def filled(paragraph: str) -> str:
 
 
 def table(header: list, rows: list[list]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    head, *lines = (f"| {' | '.join(map(str, line))} |" for line in (header, *rows))
+    return "\n".join([head, "|---" * len(header) + "|", *lines])
 
 
 def listed(words) -> str:
