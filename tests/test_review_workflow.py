@@ -80,6 +80,13 @@ def test_a_review_is_continued_and_never_taken_for_another_one(run, photos):
         mcv.review(run, photos, folder=review.folder, page=False, log=None)
 
 
+def test_a_review_inside_its_run_moves_with_it(run):
+    answer(review := mcv.review(run, page=False, log=None), review.items.head(3), "fish")
+    moved = mcv.Run(run.folder.rename("moved"))
+    assert len((review := mcv.review(moved, page=False, log=None)).answered()) == 3
+    assert mcv.train(corrections=review.corrections, log=None).folder.name == "moved-corrected-1"
+
+
 def test_where_label_errors_cannot_be_searched_a_line_says_why(run, monkeypatch):
     def fail(run, log):
         raise ValueError("No pretrained weights are here.")
@@ -143,6 +150,9 @@ def test_images_of_a_folder_join_train_and_the_random_ones_stay_out(run, photos,
     assert f"of {(items['drawn'] == 'random').sum()} randomly drawn images" in new.correction_sentences[-1]
     again = mcv.review(new, photos, page=False, log=None)
     assert sorted(again.items["image_id"]) == sorted(items.query("drawn == 'random'")["image_id"])
+    answer(again, again.items, "fish")
+    twice = mcv.train(corrections=again.corrections, log=None)  # ids begin with the same folder
+    assert twice.catalog["image_id"].is_unique and "new photos-2" in {*twice.catalog["image_id"].str.partition("/")[0]}
     new.path("metrics.json").unlink()
     (saved := new.path(CORRECTIONS)).write_text(saved.read_text().replace("better on", "lost"))
     mcv.resume(new.folder, log=None)

@@ -25,7 +25,7 @@ RANDOM = "random"
 
 
 class About(Struct, frozen=True, kw_only=True):
-    """`review.json`: what is looked at, and why."""
+    """`review.json`: what is looked at, and why; the run from this folder, where it lies in that."""
 
     kind: str
     run: str
@@ -76,6 +76,11 @@ class ReviewFolder:
         write_table(folder / "neighbors.csv", neighbors[NEIGHBOR_COLUMNS], float_format="%.4f")
         write_json(folder / ABOUT, about)  # last: now it is one
         return cls(folder)
+
+    @property
+    def run(self) -> Path:
+        """The folder of the run."""
+        return (self.folder / self.about.run).resolve()
 
     @property
     def corrections(self) -> Path:

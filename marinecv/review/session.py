@@ -72,7 +72,7 @@ class Session:
     def data(self) -> dict:
         """Return all items, column by column, and the answers: what a page needs once."""
         items, about, names = self.items, self.folder.about, self.items["image_id"].tolist()
-        content = {"title": f"{about.kind.capitalize()} of {Path(about.images or about.run).name}"}
+        content = {"title": f"{about.kind.capitalize()} of {Path(about.images or self.folder.run).name}"}
         content |= {"heat": self.has_heat, "blind": self.is_blind}
         content |= {"classes": about.class_names, "keys": self._key_classes()}
         content["names"] = [PurePosixPath(name).name for name in names] if self.is_blind else names

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def train_corrected(
     review = ReviewFolder(path.parent)
     if review.about.kind != REVIEW:
         raise ValueError(f"{path} is of an estimate: its images measure a run and are not learned. Expected a review.")
-    base, answers = open_classifier(review.about.run), review.answered()
+    base, answers = open_classifier(review.run), review.answered()
     if answers.empty or not base.finished:
         raise ValueError(f"{review.folder} has no answer yet, or {base.folder} is not finished.")
     recipe = Recipe.of(base)
@@ -68,7 +69,7 @@ def train_corrected(
     recipe = with_changes(recipe, changes)
     answers = with_labels(answers, base.class_names)
     check_images(base, "training", base.catalog, log, accept=None)
-    added_to = f"{Path(review.about.images).name}/" if review.about.images else ""
+    added_to = free_prefix(base, Path(review.about.images).name) if review.about.images else ""
     catalog = with_added(base, answers, added_to, log) if added_to else with_corrected(base, answers, log)
     if missing := {*base.class_names} - {*usable(catalog).query("split == 'train'")["class_name"]}:
         raise ValueError(f"After the corrections no train image of {min(missing)} is left. Correct fewer, or add some.")
@@ -93,6 +94,12 @@ def with_labels(answers: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFra
     reason = answers["answer"].map({EMPTY: "nothing is there", UNKNOWN: "nobody can say what it is"}).fillna(unknown)
     is_known = label.isin(class_names) & (answers["answer"] != UNKNOWN)
     return answers.assign(label=label.where(is_known, ""), problem=reason.mask(is_known, ""))
+
+
+def free_prefix(base: Run, name: str) -> str:
+    """Return what the ids of the images of a folder begin with: its name, or numbered where ids of the run do so."""
+    taken = {*base.catalog["image_id"].str.partition("/")[0]}
+    return next(f"{each}/" for each in chain([name], (f"{name}-{n}" for n in count(2))) if each not in taken)
 
 
 def with_added(base: Run, answers: pd.DataFrame, added_to: str, log: Log) -> pd.DataFrame:

@@ -88,7 +88,9 @@ def review(
             else:
                 how = SimpleNamespace(paths=images, boxes=boxes, min_confidence=min_confidence, crops=None)
                 items, neighbors = folder_items(run, how, event_gap, seed, log)
-            about = {"kind": REVIEW, "run": str(run.folder.absolute()), "class_names": run.class_names, "seed": seed}
+            is_within = place.resolve().parent == run.folder.resolve()  # and moves with it
+            about = {"kind": REVIEW, "run": ".." if is_within else str(run.folder.absolute()), "seed": seed}
+            about["class_names"] = run.class_names
             about["images"] = "" if images is None else str(Path(images).absolute())
             opened = ReviewFolder.create(place, items, neighbors, **about)
     log(f"{len(opened.items)} images to look at, {len(opened.answered())} have an answer: {opened.folder}")
@@ -112,7 +114,7 @@ def begun_review(run: Run, images: str | os.PathLike | None, place: Path) -> Rev
         return None
     opened = ReviewFolder(place)
     of = "" if images is None else str(Path(images).absolute())
-    if opened.about.images != of or Path(opened.about.run).resolve() != run.folder.resolve():
+    if opened.about.images != of or opened.run != run.folder.resolve():
         raise ValueError(f"{place} is a review of other images or of another run. Name another folder with folder=.")
     return opened
 
