@@ -155,6 +155,15 @@ def test_runs_are_sorted_by_recipe_and_seed_and_a_repeated_seed_is_another_recip
     assert found["a"][1][0].folder == tmp_path / "3"
 
 
+def test_a_split_by_another_name_is_no_other_recipe(tmp_path):
+    splits = ("grouped", "runs/a/split.csv", "birds-grouped-abde4423")
+    runs = [
+        make_run(tmp_path / str(seed), name="a", training={"seed": seed}, data={"split_by": split})
+        for seed, split in enumerate(splits)
+    ]
+    assert [list(seeds) for seeds in runs_by_recipe(runs).values()] == [[0, 1, 2]]
+
+
 def test_folds_of_one_recipe_seed_and_folder_stand_together(tmp_path):
     places = [("x", 0, "1/2"), ("x", 0, "2/2"), ("y", 0, "1/2"), ("y", 0, "2/2"), ("z", 1, "1/2"), ("z", 1, "1/3")]
     runs = [

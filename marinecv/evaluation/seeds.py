@@ -19,9 +19,10 @@ MIN_SEEDS = 3
 def runs_by_recipe(runs: Iterable[Run]) -> dict[str, dict[int, list[Run]]]:
     """Sort runs by recipe, then seed, in the order given: one run each, or the folds of one folder.
 
-    Two runs have the same recipe where their `recipe.json` differs only in the seed, or in the number of the fold;
-    folds of one folder also where one was chosen for each. A run that repeats recipe and seed of another, or has no
-    seed, counts as another recipe. The key of a recipe is its name, or the folder of its run where the name is taken.
+    Two runs have the same recipe where their `recipe.json` differs only in the seed, in the name of the split or in the
+    number of the fold; folds of one folder also where one was chosen for each. A run that repeats recipe and seed of
+    another, or has no seed, counts as another recipe. The key of a recipe is its name, or the folder of its run where
+    the name is taken.
     """
     names_by_recipe, runs_by_name = {}, {}
     for run in runs:
@@ -32,6 +33,8 @@ def runs_by_recipe(runs: Iterable[Run]) -> dict[str, dict[int, list[Run]]]:
             recipe["data"]["fold"] = run.fold.partition("/")[2]
             if run.path("choice.csv").is_file():
                 recipe = {"name": recipe["name"], "folder": str(run.folder.parent)}
+        elif "data" in recipe:  # a split may be named or be the file of the first seed: `paired` compares the images
+            recipe["data"].pop("split_by", None)
         names = names_by_recipe.setdefault(json.dumps(recipe, sort_keys=True), []) if isinstance(seed, int) else []
         for name in names:
             same = runs_by_name[name].setdefault(seed, [])
