@@ -6,6 +6,7 @@ import pytest
 from marinecv.evaluation.predictions import read_predictions
 from marinecv.models.backbone_table import BACKBONES
 from marinecv.recipes.own_data import PROBE
+from marinecv.recipes.registry import recipe_named
 from marinecv.runs import Run
 from marinecv.training.recipe import Recipe
 from marinecv.workflows import prepare, train, train_runs
@@ -82,6 +83,10 @@ def test_without_weights_the_report_s_own_command_says_first_that_it_tunes_nothi
             main(["finetune", *words])
         first = capsys.readouterr().out.splitlines()[0]
         assert f"{(words or ['mobilenetv3large'])[-1]}: no pretrained weights, so this is no fine-tuning" in first
+    lines = []
+    recipe = recipe_named("aquarium_mobilenetv3large_p2")
+    prepare.with_logged_weights(None, [recipe], {"model.backbone": "convnexttiny"}, lines.append)  # as of `mcv.train`
+    assert lines[0].startswith("convnexttiny: no pretrained weights")
 
 
 @pytest.mark.parametrize("command", ["train", "finetune"])

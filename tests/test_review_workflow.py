@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -202,6 +203,34 @@ def test_what_corrections_cannot_do(run, tmp_path):
     with pytest.raises(ValueError, match="has no answer yet"):
         mcv.train(corrections=review.corrections, log=None)
     assert not (tmp_path / "runs").exists() or not [*Path("runs").iterdir()]
+
+
+def crops_of(**crops):
+    """A catalog of crops, of the classes of each photograph."""
+    each = [(photo, number, name) for photo, names in crops.items() for number, name in enumerate(names, start=1)]
+    rows = [(f"{photo}.jpg#{number}", f"{photo}.jpg", name) for photo, number, name in each]
+    table = pd.DataFrame(rows, columns=["image_id", "photo", "class_name"])
+    return table.assign(photo_class="fox", box="1,1,9,9", split="train", problem="")
+
+
+def test_a_photograph_has_the_class_of_its_corrected_crops_where_they_agree():
+    crops = crops_of(a=["fox", "fox"], b=["fox", "fox"], c=["fox"], d=["cat", "cat"])
+    answers = pd.DataFrame({"image_id": ["a.jpg#1", "a.jpg#2", "b.jpg#1", "c.jpg#1"], "label": "cat", "problem": ""})
+    new = corrections.with_corrected(SimpleNamespace(catalog=crops), answers, log=str)
+    assert new.groupby("photo")["photo_class"].unique().map(list).to_dict() == {
+        "a.jpg": ["cat"],
+        "b.jpg": ["fox"],
+        "c.jpg": ["cat"],
+        "d.jpg": ["fox"],
+    }
+
+
+def test_whole_images_that_join_crops_are_photographs_of_their_own(photos):
+    files = sorted(photos.iterdir())[:3]
+    answers = pd.DataFrame({"image_id": ["x.jpg", "y.jpg", "z.jpg#2"], "path": list(map(str, files)), "event": ""})
+    answers = answers.assign(box=["", "", "1,1,40,40"], label="fox", drawn="informative")
+    new = corrections.with_added(SimpleNamespace(catalog=crops_of(a=["fox"])), answers, "new/", log=str)
+    assert new["photo"].tolist() == ["a.jpg", "new/x.jpg", "new/y.jpg", "new/z.jpg"]
 
 
 def test_a_proof_says_which_run_to_use(run):

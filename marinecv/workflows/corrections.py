@@ -15,7 +15,7 @@ from marinecv.console import Log
 from marinecv.data.images import read_header
 from marinecv.data.photos import crop_paths, is_of_crops
 from marinecv.data.splits.split_catalog import write_split
-from marinecv.data.user_tables import usable
+from marinecv.data.user_tables import is_usable, usable
 from marinecv.evaluation.compare import compare_runs
 from marinecv.evaluation.estimates import has_interval, interval_text, mean_estimate
 from marinecv.evaluation.groups import group_numbers
@@ -110,7 +110,8 @@ def with_added(base: Run, answers: pd.DataFrame, added_to: str, log: Log) -> pd.
     rows = {"path": paths, "class_name": added["label"], "split": "train", "group": added["event"]}
     rows |= {**sizes, "dominance": 1.0, "problem": ""}
     if is_of_crops(catalog):
-        rows |= {"photo": added_to + added["image_id"].str.rpartition("#")[0], "photo_class": added["label"]}
+        photo = added["image_id"].where(added["box"] == "", added["image_id"].str.rpartition("#")[0])
+        rows |= {"photo": added_to + photo, "photo_class": added["label"]}
     added = added.assign(image_id=added_to + added["image_id"], **rows)
     kept = (answers["drawn"] == RANDOM).sum()
     log(f"{len(added)} images of {added_to} join train; {kept} drawn at random stay out, to measure both runs")
@@ -129,8 +130,9 @@ def with_corrected(base: Run, answers: pd.DataFrame, log: Log) -> pd.DataFrame:
     changed = {"class_name": catalog["class_name"].mask(is_new, label), "split": catalog["split"].mask(is_out, "")}
     catalog = catalog.assign(**changed, problem=catalog["problem"].mask(is_out, problem))
     if is_of_crops(catalog):
-        alone = ~catalog["photo"].duplicated(keep=False)
-        catalog["photo_class"] = catalog["photo_class"].mask(alone, catalog["class_name"])
+        names = catalog["class_name"].where(is_usable(catalog)).groupby(catalog["photo"])
+        is_of_one = catalog["photo"].isin(catalog["photo"][is_new]) & (names.transform("nunique") == 1)
+        catalog["photo_class"] = catalog["photo_class"].mask(is_of_one, names.transform("first"))
     return catalog
 
 

@@ -161,7 +161,8 @@ def with_logged_weights(data: Data, recipes: Sequence[Recipe], changes: Changes,
     needed = data is not None and (is_own(data.manifest, recipes[0]) or not recipes[0].report)
     available = [with_available_weights(recipe, changes, needed=needed) for recipe in recipes]
     pairs = [(now.model, before.model) for now, before in zip(available, recipes, strict=True) if now is not before]
-    for name in dict.fromkeys(now.backbone for now, before in pairs if now.weights == "none" != before.weights):
+    without = [now.backbone for now, before in pairs if now.weights == "none" != before.weights]
+    for name in dict.fromkeys(changes.get("model.backbone", each) for each in without):
         log(f"{name}: no pretrained weights, so this is no fine-tuning. Use a network or weights=PATH.")
     return data, available
 
