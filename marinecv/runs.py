@@ -234,6 +234,8 @@ class Run:
         try:
             yield
         except (OSError, ValueError) as error:
+            if not self.folder.is_dir():
+                raise ValueError(f"{self.folder} is not in {Path.cwd()}. Open it again by its full path.") from error
             fix = "Make the run again with run_of_model." if self.is_external else FIX_HINTS.get(name, RESTORE_HINT)
             raise ValueError(f"{error} {fix.format(folder=self.folder)}") from error
 

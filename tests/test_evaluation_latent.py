@@ -100,6 +100,15 @@ def test_the_interval_of_random_clusters_holds_zero():
         assert measures.loc[("code", name), "low"] < 0 < measures.loc[("code", name), "high"] < 0.1
 
 
+def test_no_interval_of_an_agreement_exceeds_1():
+    points = make_rows(20, ["a", "b", "c", "d"])
+    points["cluster_code"] = points["cluster_points"] = pd.factorize(points["class_name"])[0] + 1
+    points.iloc[:4, -2:] = 2
+    embeddings = np.random.default_rng(0).random((20, 3))
+    measures = latent_measures(points.assign(x=embeddings[:, 0], y=embeddings[:, 1]), embeddings)
+    assert (measures.set_index("measure").loc[["ari", "ami"], "high"] == 1).all()
+
+
 def test_clusters_are_numbered_from_the_largest_and_named_by_their_most_frequent_class(mixed):
     table = cluster_table(mixed)
     for of in ("points", "code"):

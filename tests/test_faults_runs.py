@@ -177,6 +177,14 @@ def test_a_broken_table_is_named(run, experiment, name, before, after, said):
     assert name.strip("./") in str(refusal.value)
 
 
+def test_a_run_that_is_not_below_another_working_directory_says_so(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(run.folder.parent)
+    relative = Run(run.folder.name)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"{run.folder.name} is not in .*full path"):
+        _ = relative.metrics
+
+
 def test_a_table_that_is_gone_is_named_and_a_loss_may_be_missing(run):
     replace_in(run.path("history.csv"), "\n2,0.3333333333333333,", "\n2,,")
     assert np.isnan(run.history["loss"]).tolist() == [False, True]

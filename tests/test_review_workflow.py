@@ -210,7 +210,7 @@ def crops_of(**crops):
     each = [(photo, number, name) for photo, names in crops.items() for number, name in enumerate(names, start=1)]
     rows = [(f"{photo}.jpg#{number}", f"{photo}.jpg", name) for photo, number, name in each]
     table = pd.DataFrame(rows, columns=["image_id", "photo", "class_name"])
-    return table.assign(photo_class="fox", box="1,1,9,9", split="train", problem="")
+    return table.assign(photo_class="fox", box="1,1,9,9", split="train", group="", problem="")
 
 
 def test_a_photograph_has_the_class_of_its_corrected_crops_where_they_agree():
@@ -227,10 +227,13 @@ def test_a_photograph_has_the_class_of_its_corrected_crops_where_they_agree():
 
 def test_whole_images_that_join_crops_are_photographs_of_their_own(photos):
     files = sorted(photos.iterdir())[:3]
-    answers = pd.DataFrame({"image_id": ["x.jpg", "y.jpg", "z.jpg#2"], "path": list(map(str, files)), "event": ""})
+    answers = pd.DataFrame(
+        {"image_id": ["x.jpg", "y.jpg", "z.jpg#2"], "path": list(map(str, files)), "event": ["", "", "z.jpg"]}
+    )
     answers = answers.assign(box=["", "", "1,1,40,40"], label="fox", drawn="informative")
     new = corrections.with_added(SimpleNamespace(catalog=crops_of(a=["fox"])), answers, "new/", log=str)
     assert new["photo"].tolist() == ["a.jpg", "new/x.jpg", "new/y.jpg", "new/z.jpg"]
+    assert new["group"].tolist() == ["", "", "", "new/z.jpg"]  # not that of an image of the run of the same id
 
 
 def test_a_proof_says_which_run_to_use(run):

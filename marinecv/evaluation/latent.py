@@ -104,7 +104,7 @@ def _agreement(
         value = float(measure(classes, clusters))
         half_values = np.array([measure(classes[half], clusters[half]) for half in halves])
         # A half varies around the whole as the whole does around the population; AMI is also a little lower in halves.
-        bounds = percentile_interval(value + half_values - half_values.mean())
+        bounds = np.minimum(percentile_interval(value + half_values - half_values.mean()), 1)
         measures[name] = value, *(bounds if numbers is None or count >= MIN_GROUPS else (np.nan, np.nan)), 0.0
     for name, measure in (("nmi", metrics.normalized_mutual_info_score), ("purity", purity)):
         value, chance = measure(classes, clusters), np.mean([measure(labels, clusters) for labels in shuffled])

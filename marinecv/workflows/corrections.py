@@ -107,7 +107,8 @@ def with_added(base: Run, answers: pd.DataFrame, added_to: str, log: Log) -> pd.
     catalog, added = base.catalog, answers[(answers["drawn"] != RANDOM) & (answers["label"] != "")]
     paths = crop_paths(added["path"], added["box"])
     sizes = pd.DataFrame([read_header(Path(path))[:2] for path in paths], paths.index, ["width", "height"], int)
-    rows = {"path": paths, "class_name": added["label"], "split": "train", "group": added["event"]}
+    group = (added_to + added["event"]).mask(added["event"] == "", "")
+    rows = {"path": paths, "class_name": added["label"], "split": "train", "group": group}
     rows |= {**sizes, "dominance": 1.0, "problem": ""}
     if is_of_crops(catalog):
         photo = added["image_id"].where(added["box"] == "", added["image_id"].str.rpartition("#")[0])
