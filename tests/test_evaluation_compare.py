@@ -135,6 +135,7 @@ def test_the_metrics_of_all_folds_resample_the_groups_of_the_catalogs(tmp_path, 
     groups = dict(zip(catalog["image_id"], catalog["group"], strict=True)) if grouped else None
     assert fold_metrics(runs) == {"tank": classification_metrics(table, groups=groups)}
     assert ("groups" in fold_metrics(runs)["tank"]["accuracy"]) is grouped
+    assert fold_metrics(runs[:1]) == {}  # a stopped cross-validation has no score yet
 
 
 def tables(*shares, n=200):

@@ -263,6 +263,13 @@ def test_a_shortened_run_is_not_compared(run_folder):
     assert "Shortened run (2 epochs)" in page and "not attainable" not in page
 
 
+def test_the_page_of_a_stopped_experiment_says_how_many_runs_are_missing(study_folder):
+    assert "not finished" not in study_page(study_folder)
+    table = pd.read_csv(study_folder / "table.csv", keep_default_na=False).head(2)
+    table.to_csv(study_folder / "table.csv", index=False)
+    assert "1 of 3 runs are not finished." in study_page(study_folder)
+
+
 def test_study_page_compares_its_runs(study_folder, tmp_path):
     page = write_experiment_report(study_folder)
     opened, complaints = open_in_browser(page, tmp_path)

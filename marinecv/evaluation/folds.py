@@ -1,5 +1,6 @@
 """Cross-validated metrics: the validation predictions of all folds of a recipe together."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 import pandas as pd
@@ -17,10 +18,11 @@ def fold_metrics(runs: Iterable[Run]) -> dict[str, dict]:
     """Return `classification_metrics` of the validation images of all folds, by name of the recipe.
 
     Early stopping selects the epoch on the same images, so the metrics are a little optimistic. Other runs are left
-    out; intervals resample the groups of the catalogs.
+    out, and recipes of which a fold is missing; intervals resample the groups of the catalogs.
     """
-    runs = list(runs)
-    last = {_name(run): run for run in runs if run.fold}  # folds of one recipe have the same images
+    runs = [run for run in runs if run.fold]
+    found, last = Counter(map(_name, runs)), {_name(run): run for run in runs}  # folds of a recipe have the same images
+    runs = [run for run in runs if found[_name(run)] >= int(run.fold.partition("/")[2])]
     return {
         name: classification_metrics(table, groups=common_groups([last[name].catalog], table["image_id"]))
         for name, table in fold_predictions(runs).items()

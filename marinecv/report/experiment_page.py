@@ -30,6 +30,9 @@ def write_experiment_report(experiment_folder: str | Path) -> Path:
     table, demonstration = experiment.table, experiment.demonstration
     runs = {name: Run(experiment.cell_folder(name)) for name in table["name"]}
     predictions = {name: labeled_predictions(run) for name, run in runs.items() if not run.is_autoencoder}
+    missing, summary = len(experiment.cells) - len(table), _summary(table, runs, predictions, experiment.select_on)
+    if missing:
+        summary += " " + tr("{n} of {total} runs are not finished.", n=missing, total=len(experiment.cells))
     histories = {name: _history(run) for name, run in runs.items() if run.path("history.csv").is_file()}
     settings = _settings(runs)
     accuracies, drawn = [s for s in SCORED_SPLITS[::-1] if set(_accuracy_columns(s)) <= set(table)], None
@@ -42,7 +45,7 @@ def write_experiment_report(experiment_folder: str | Path) -> Path:
         "experiment.html",
         title=experiment.title,
         demonstration=demonstration,
-        summary=_summary(table, runs, predictions, experiment.select_on),
+        summary=summary,
         flattered=tr(CHOSEN_ON_TEST) if experiment.select_on == "test" else "",
         rows=table.to_dict("records"),
         links={name: _link(experiment, name) for name in table["name"]},
