@@ -177,5 +177,8 @@ def other_images(
     unknown = sorted(set(usable(catalog)["class_name"]) - set(class_names))
     if unknown:
         known = ", ".join(class_names)
-        raise ValueError(f"Classes that the run does not know, the first: {unknown[0]!r}. Expected some of {known}.")
+        raise ValueError(
+            f"Classes that the run does not know, the first: {unknown[0]!r}. Expected some of {known}. Leave images of "
+            "others out, or use estimate, which counts them as errors."
+        )
     return catalog
