@@ -25,6 +25,17 @@ def test_the_last_answer_counts_and_undo_takes_back_one_batch_at_a_time(tmp_path
     assert Corrections(answers.path).undo() == ["a"]
 
 
+def test_a_file_may_lack_lines_that_a_person_deleted(tmp_path):
+    answers = Corrections(tmp_path / "corrections.csv")
+    answers.add(["a.jpg"], CLASS, "crab")
+    answers.undo()
+    answers.add(["b.jpg"], CLASS, "eel")
+    header, first, *others = answers.path.read_text().splitlines(keepends=True)
+    answers.path.write_text("".join([header, *others]))
+    again = Corrections(answers.path)
+    assert again.of("b.jpg").class_name == "eel" and again.undo() == ["b.jpg"] and again.undo() == []
+
+
 def test_a_file_that_ends_at_any_byte_keeps_every_whole_line(tmp_path):
     answers = Corrections(tmp_path / "whole.csv")
     for name in ("a", "b, the first", "c"):

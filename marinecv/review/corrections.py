@@ -54,7 +54,7 @@ class Corrections:
         for (self.batch, undoes), rows in table.groupby(["batch", "undoes"], sort=False):
             answers = dict(zip(rows["image_id"], map(Answer, rows["answer"], rows["class_name"]), strict=True))
             if undoes:
-                self._history.pop()
+                self._history = [each for each in self._history if each[0] != undoes]
             else:
                 self._history.append((self.batch, {image: self.of(image) for image in answers}))
             self.answers |= answers
