@@ -147,6 +147,10 @@ def test_images_of_a_folder_join_train_and_the_random_ones_stay_out(run, photos,
     added = new.catalog[~new.catalog["image_id"].isin(run.catalog["image_id"])]
     expected = items.query("drawn != 'random'")["image_id"]
     assert sorted(added["image_id"]) == sorted("new photos/" + expected)
+    shutil.copy(added["path"].iloc[0], photos / "later.jpg")
+    mcv.review(run, photos, page=False)
+    assert "had 30 images when this review began and has 31 now" in capsys.readouterr().out
+    (photos / "later.jpg").unlink()
     assert (added["split"] == "train").all() and (added["class_name"] == "fish").all()
     assert f"of {(items['drawn'] == 'random').sum()} randomly drawn images" in new.correction_sentences[-1]
     again = mcv.review(new, photos, page=False, log=None)

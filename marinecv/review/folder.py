@@ -30,6 +30,7 @@ class About(Struct, frozen=True, kw_only=True):
     kind: str
     run: str
     images: str = ""
+    files: int = 0  # images of that folder when the review began
     class_names: tuple[str, ...]
     seed: int = 0
 

@@ -91,8 +91,14 @@ def review(
             is_within = place.resolve().parent == run.folder.resolve()  # and moves with it
             about = {"kind": REVIEW, "run": ".." if is_within else str(run.folder.absolute()), "seed": seed}
             about["class_names"] = run.class_names
-            about["images"] = "" if images is None else str(Path(images).absolute())
+            if images is not None:
+                about |= {"images": str(Path(images).absolute()), "files": len(new_files(run, images))}
             opened = ReviewFolder.create(place, items, neighbors, **about)
+    elif images is not None and Path(images).is_dir() and (now := len(new_files(run, images))) != opened.about.files:
+        log(
+            f"WARNING: {images} had {opened.about.files} images when this review began and has {now} now. Name another "
+            "folder with folder= for a new list."
+        )
     log(f"{len(opened.items)} images to look at, {len(opened.answered())} have an answer: {opened.folder}")
     if page:
         serve(opened, run, hide_predictions=hide_predictions, log=log)
@@ -142,14 +148,18 @@ def own_items(run: Run, seed: int, log: Log) -> tuple[pd.DataFrame, pd.DataFrame
     return items, nearest_train_images(rows, embeddings)
 
 
+def new_files(run: Run, folder: str | os.PathLike) -> list[Path]:
+    """Return the images of a folder that are not those of a run."""
+    known = {*photos_of(run.catalog)["path"]}
+    return [path for path in find_images(folder) if str(path.absolute()) not in known]
+
+
 def folder_items(
     run: Run, how: SimpleNamespace, event_gap: str, seed: int, log: Log
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the images of a folder, or its crops, in the order to look at them, and their nearest train images."""
     root, of_run = Path(how.paths), run.catalog
-    known_files = {*photos_of(of_run)["path"]}
-    files = [path for path in find_images(root) if str(path.absolute()) not in known_files]
-    if not files:
+    if not (files := new_files(run, root)):
         raise ValueError(f"{run.folder} was trained on all images of {root}. Leave the folder out to look at those.")
     catalog = crops_of_files(run, files, how, log)
     if catalog is None:
