@@ -218,14 +218,16 @@ def crops_of(**crops):
 
 
 def test_a_photograph_has_the_class_of_its_corrected_crops_where_they_agree():
-    crops = crops_of(a=["fox", "fox"], b=["fox", "fox"], c=["fox"], d=["cat", "cat"])
+    crops = crops_of(a=["fox", "fox"], b=["fox", "fox"], c=["fox"], d=["cat", "cat"], e=["fox", "cat"])
     answers = pd.DataFrame({"image_id": ["a.jpg#1", "a.jpg#2", "b.jpg#1", "c.jpg#1"], "label": "cat", "problem": ""})
+    answers.loc[4] = "e.jpg#1", "", "nothing is there"
     new = corrections.with_corrected(SimpleNamespace(catalog=crops), answers, log=str)
     assert new.groupby("photo")["photo_class"].unique().map(list).to_dict() == {
         "a.jpg": ["cat"],
         "b.jpg": ["fox"],
         "c.jpg": ["cat"],
         "d.jpg": ["fox"],
+        "e.jpg": ["cat"],
     }
 
 

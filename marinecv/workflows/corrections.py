@@ -132,7 +132,7 @@ def with_corrected(base: Run, answers: pd.DataFrame, log: Log) -> pd.DataFrame:
     catalog = catalog.assign(**changed, problem=catalog["problem"].mask(is_out, problem))
     if is_of_crops(catalog):
         names = catalog["class_name"].where(is_usable(catalog)).groupby(catalog["photo"])
-        is_of_one = catalog["photo"].isin(catalog["photo"][is_new]) & (names.transform("nunique") == 1)
+        is_of_one = catalog["photo"].isin(catalog["photo"][is_new | is_out]) & (names.transform("nunique") == 1)
         catalog["photo_class"] = catalog["photo_class"].mask(is_of_one, names.transform("first"))
     return catalog
 
