@@ -99,13 +99,13 @@ def parse_numbers(table: pd.DataFrame, columns: Iterable[str], path: str | Path)
     check_columns(table, columns, path)
     values = {}
     for column in columns:
-        codes, cells = pd.factorize(table[column])
+        numbers, cells = pd.factorize(table[column])
         if wrong := [cell for cell in cells if not re.fullmatch(_NUMBER, cell)]:
             raise ValueError(
                 f"{path} has {wrong[0]!r:.60} for {column!r}, in row {(table[column] == wrong[0]).argmax() + 1} below "
                 f"the header. Expected a number, as in all {len(table)} rows."
             )
-        values[column] = np.array([float(cell or "nan") for cell in cells])[codes]
+        values[column] = np.array([float(cell or "nan") for cell in cells])[numbers]
     return table.assign(**values)
 
 
