@@ -26,6 +26,7 @@ from marinecv.training.linear_head import PENALTIES
 from marinecv.training.recipe import Recipe
 from marinecv.workflows import choose, prepare
 from marinecv.workflows.choose import MIN_IMAGES_TO_COMPARE, SIZES, draw_plan
+from marinecv.workflows.train import MINUTES, candidates_of, with_default
 
 SIDE = {"size": 32, "log": None}
 
@@ -264,6 +265,14 @@ def test_a_setting_that_cannot_act_in_what_was_chosen_is_named(catalog, network,
 def test_what_cannot_be_chosen_is_an_error(changes, message, catalog, tmp_path):
     with pytest.raises(ValueError, match=message):
         mcv.train(catalog, folder=tmp_path / "run", changes=changes, log=None)
+
+
+def test_minutes_that_have_no_effect_are_said():
+    lines = []
+    for minutes in (MINUTES, 1.0):
+        asked = candidates_of(minutes, None)
+        with_default(mcv.demo_images(), "aquarium_four_conv", None, {}, asked, None, lines.append)
+    assert lines == ["note: minutes= acts only where a recipe is chosen for your own images"]
 
 
 def test_a_damaged_table_of_choices_is_named(run_copy):

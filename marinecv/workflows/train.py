@@ -233,6 +233,8 @@ def with_default(
             "Of several backbones the best is chosen where the recipe is chosen. Expected one with a recipe, "
             'weights="none", head_l2=0 or distribute.'
         )
+    if asked.minutes != MINUTES:
+        log("note: minutes= acts only where a recipe is chosen for your own images")
     if is_open:
         log("nothing is chosen: a head on a frozen network is trained step by step")
         recipe = head(*asked.backbones)
