@@ -129,7 +129,7 @@ FOREIGN = {
 def only_pillow_of_old(monkeypatch):
     """Without pillow-heif, and as Pillow before 11.3, which read no AVIF."""
     monkeypatch.setattr(formats, "find_spec", lambda name: None)
-    monkeypatch.setattr(features, "check_module", lambda name: False)
+    monkeypatch.setattr(features, "get_supported_modules", list)
     caches = formats.how_to_read, images._formats
     for cached in caches:
         cached.cache_clear()

@@ -35,7 +35,7 @@ def how_to_read(image_format: str) -> str:
     """Return "" where images of a format are read on this machine, or what to do with them."""
     from PIL import features
 
-    is_readable = {"AVIF": features.check_module("avif"), "HEIF": find_spec("pillow_heif") is not None}
+    is_readable = {"AVIF": "avif" in features.get_supported_modules(), "HEIF": find_spec("pillow_heif") is not None}
     if image_format not in UNREAD_FORMATS or is_readable.get(image_format):
         return ""
     return "convert it to JPEG or PNG" + ", or pip install 'marinecv[heif]'" * (image_format in is_readable)
