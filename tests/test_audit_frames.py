@@ -122,9 +122,7 @@ def test_a_way_that_is_asked_for_is_not_tested():
 def photograph(path, taken, serial=None):
     exif = Image.Exif()
     exif[272] = "Dive cam"
-    exif.get_ifd(0x8769)[36867] = taken
-    if serial:
-        exif.get_ifd(0x8769)[0xA431] = serial
+    exif[0x8769] = {36867: taken} | ({0xA431: serial} if serial else {})
     Image.new("RGB", (8, 6)).save(path, exif=exif)
     return str(path)
 

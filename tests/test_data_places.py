@@ -23,7 +23,7 @@ ORIGINAL, DIGITIZED, OFFSET, CHANGED = 0x9003, 0x9004, 0x9011, 0x0132
 
 def draw(path, tags=None, changed=None):
     exif = Image.Exif()
-    exif.get_ifd(0x8769).update(tags or {})
+    exif[0x8769] = tags or {}
     exif.update({CHANGED: changed} if changed else {})
     path.parent.mkdir(parents=True, exist_ok=True)
     color = tuple(np.random.default_rng(len(str(path))).integers(0, 256, 3).tolist())

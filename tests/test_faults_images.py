@@ -157,7 +157,7 @@ def test_heif_and_avif_are_read_as_they_are_shown(tmp_path, kind, suffix, turn):
         pytest.skip(f"{kind} needs the extra heif")
     images._formats()  # so that Pillow writes it too
     exif = Image.Exif()
-    exif[0x0112], exif.get_ifd(0x8769)[0x9003] = turn, "2023:04:12 18:30:15"
+    exif[0x0112], exif[0x8769] = turn, {0x9003: "2023:04:12 18:30:15"}
     for name, form in (("crab/a", kind), ("eel/b", "JPEG")):
         put(tmp_path / f"{name}{suffix}", saved(CRAB, form, quality=95, exif=exif.tobytes()))
     (read, jpeg), reasons = loaded(tmp_path)[0].values(), loaded(tmp_path)[1]

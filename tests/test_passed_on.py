@@ -23,7 +23,7 @@ def tank(tmp_path):
     root = draw_tank(tmp_path / "Secret Ridge" / "tank")
     exif = Image.Exif()
     exif[0x010E] = PLACE.decode()
-    exif.get_ifd(0x8825).update({1: "N", 2: (46.0, 12.0, 15.84), 3: "E", 4: (7.0, 6.0, 5.0), 27: PLACE})
+    exif[0x8825] = {1: "N", 2: (46.0, 12.0, 15.84), 3: "E", 4: (7.0, 6.0, 5.0), 27: PLACE}
     for path in root.rglob("*.jpg"):
         with Image.open(path) as image:
             image.save(path, quality=95, exif=exif)

@@ -349,8 +349,8 @@ def test_time_and_camera_of_each_file_are_told_and_give_events_and_a_package(
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         exif = Image.Exif()
         if taken_at:
-            exif.get_ifd(0x8769)[0x9003] = taken_at
-        exif.get_ifd(0x8825)[2] = (46.0, 12.0, 15.84)
+            exif[0x8769] = {0x9003: taken_at}
+        exif[0x8825] = {2: (46.0, 12.0, 15.84)}
         draw_image("crab", number).save(tmp_path / "photos" / name, exif=exif)
     words = ["--deployments", camtrap_files[0], "--timezone", "+02:00", "--project", camtrap_files[1]]
     words += ["--event-gap", "30m", "--format", "camtrapdp", "csv", "--output", tmp_path / "t.csv"]

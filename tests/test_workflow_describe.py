@@ -11,7 +11,7 @@ def test_the_lines_say_what_is_read_and_what_not(tmp_path, capsys):
     for number, place in enumerate(
         ("fox/cam1/a", "fox/cam1/b", "owl/cam2/c", "owl/cam2/d", "owl/cam2/20230412_183015")
     ):
-        exif.get_ifd(0x8769)[0x9003] = f"{2000 if number == 3 else 2023}:01:01 10:00:00"
+        exif[0x8769] = {0x9003: f"{2000 if number == 3 else 2023}:01:01 10:00:00"}
         path = tmp_path / "data" / f"{place}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (30 + number, 20)).save(path, **({"exif": exif} if number in (0, 3) else {}))

@@ -63,8 +63,8 @@ def class_counts(catalog: pd.DataFrame) -> pd.DataFrame:
     """
     good = usable(catalog)
     counts = pd.crosstab(good["class_name"], good["split"]).reindex(columns=splits_of(catalog), fill_value=0)
-    counts.loc["total"] = counts.sum()
     counts["total"] = counts.sum(axis=1)
+    counts.loc["total"] = counts.sum()
     counts["fraction"] = counts["total"] / max(1, len(good))
     order = counts.index[:-1][(-counts["total"].iloc[:-1]).argsort(kind="stable")]
     return counts.loc[[*order, "total"]].rename_axis("class_name", axis=0).rename_axis(None, axis=1).reset_index()

@@ -82,9 +82,9 @@ def write_columns(path: str | Path, table: pd.DataFrame) -> None:
         if pd.api.types.is_numeric_dtype(table[name]):
             arrays[name] = table[name].to_numpy()
         else:
-            indices, words = pd.factorize(table[name].astype(str).to_numpy(dtype=object))
+            indices, words = pd.factorize(table[name].to_numpy(dtype=object))  # a missing one is -1
             arrays[name] = indices.astype(np.int32)
-            arrays[TEXT_PREFIX + name] = np.frombuffer(json.dumps(words.tolist()).encode(), np.uint8)
+            arrays[TEXT_PREFIX + name] = np.frombuffer(json.dumps([*map(str, words)]).encode(), np.uint8)
     with whole_file(path) as part, open(part, "wb") as file:
         np.savez(file, **arrays)
 

@@ -126,7 +126,9 @@ def write_camtrap_dp(folder: Path, table: pd.DataFrame, metadata: Metadata, clas
         raise ValueError(f"No image can be listed in {folder}. {'; '.join(sentences)}. Correct the deployments.")
     keys = ["deploymentID", "event_id" if "event_id" in rows else "file"]
     times = rows.groupby(keys)["timestamp"]
-    rows = rows.assign(eventID=rows.get("event_id", ""), eventStart=times.transform(min), eventEnd=times.transform(max))
+    rows = rows.assign(
+        eventID=rows.get("event_id", ""), eventStart=times.transform("min"), eventEnd=times.transform("max")
+    )
     media = rows.drop_duplicates("file")
     media = media.assign(
         mediaID=media["file"],
