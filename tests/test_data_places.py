@@ -182,9 +182,10 @@ def test_the_audit_counts_wrong_clocks_by_camera_and_names_the_first_image():
 def test_images_of_one_sequence_of_a_camera_stay_together():
     rows = [("a", "", "1", "s"), ("b", "", "1", "s"), ("c", "", "2", "s"), ("d", "", "1", ""), ("e", "g", "3", "t")]
     rows += [("f", "h", "3", "t"), ("g", "h", "3", "u"), ("h", "k", "4", "t")]
+    rows += [("i", "l", "1", "11"), ("j", "m", "11", "1")]
     catalog = pd.DataFrame(rows, columns=["image_id", "group", "camera", "sequence"])
     pairs = pd.DataFrame([["d", "c", "copy"]], columns=["image_a", "image_b", "kind"])
-    expected = ["a", "a", "c", "c", "g", "g", "g", "k"]
+    expected = ["a", "a", "c", "c", "g", "g", "g", "k", "l", "m"]
     assert group_catalog(catalog, pairs)["group"].tolist() == expected
     many = pd.DataFrame({"image_id": [f"{n:03}" for n in range(90)], "class_name": ["fox", "owl"] * 45, "split": ""})
     many = many.assign(group=[f"day{n // 3}" for n in range(90)], camera="c", sequence=[f"{n // 5}" for n in range(90)])

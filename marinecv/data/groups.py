@@ -52,7 +52,7 @@ def join_sequences(catalog: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         return catalog
     groups, names = pd.factorize(rows["group"])
-    sequences = len(names) + pd.factorize(rows["camera"] + "\0" + rows["sequence"])[0]
+    sequences = len(names) + rows.groupby(["camera", "sequence"]).ngroup().to_numpy()
     graph = coo_array((np.ones(len(rows)), (groups, sequences)), (sequences.max() + 1,) * 2)
     component = connected_components(graph, directed=False)[1][: len(names)]
     first = pd.Series(names, index=names).groupby(component).transform("min")
