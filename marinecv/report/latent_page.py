@@ -54,7 +54,7 @@ def write_latent_report(
         for name, by in MAP_COLUMNS.items()
     }
     lowered = "" if perplexity_of(n) == PERPLEXITY else f" (default {PERPLEXITY:.0f}; lowered for {n} images)"
-    by_measure = measures.set_index(["measure", "space"]).sort_index()
+    by_measure = measures[measures["measure"].isin(MEASURES)].set_index(["measure", "space"])
     return write_page(
         folder / "latent.html",
         "latent.html",
