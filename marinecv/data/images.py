@@ -148,9 +148,8 @@ def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
             raise
         except ValueError as error:
             long = f"its text is longer than {MAX_TEXT_BYTES:,} bytes; save it without"
-            raise ValueError(
-                long if any(word in str(error) for word in ("MAX_TEXT", "Decompressed")) else str(error)
-            ) from error
+            is_long = any(word in str(error) for word in ("MAX_TEXT", "Decompressed"))
+            raise ValueError(long if is_long else str(error)) from error
         finally:
             Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = bounds
     with image:

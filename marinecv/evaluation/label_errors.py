@@ -34,7 +34,7 @@ def out_of_fold_probabilities(
     Raises:
         ValueError: lengths differ, or there are fewer than two classes or two groups.
     """
-    alone = [f"\1{row}" for row in range(len(embeddings))]  # the name of no group
+    alone = [f"\1{row}" for row in range(len(embeddings))]  # the name of no group; pandas 2 ends a text at "\0"
     rows = pd.DataFrame({"image_id": alone, "class_name": np.asarray(class_names), "group": np.asarray(groups)})
     rows["group"] = groups_of(rows)
     names, labels = np.unique(rows["class_name"].to_numpy(str), return_inverse=True)

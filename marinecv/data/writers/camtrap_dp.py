@@ -125,10 +125,8 @@ def write_camtrap_dp(folder: Path, table: pd.DataFrame, metadata: Metadata, clas
     if rows.empty:
         raise ValueError(f"No image can be listed in {folder}. {'; '.join(sentences)}. Correct the deployments.")
     keys = ["deploymentID", "event_id" if "event_id" in rows else "file"]
-    times = rows.groupby(keys)["timestamp"]
-    rows = rows.assign(
-        eventID=rows.get("event_id", ""), eventStart=times.transform("min"), eventEnd=times.transform("max")
-    )
+    bound = rows.groupby(keys)["timestamp"].transform
+    rows = rows.assign(eventID=rows.get("event_id", ""), eventStart=bound("min"), eventEnd=bound("max"))
     media = rows.drop_duplicates("file")
     media = media.assign(
         mediaID=media["file"],
