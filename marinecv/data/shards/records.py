@@ -27,9 +27,10 @@ def photo_and_box(path: str | Path) -> tuple[str, Box | None]:
 
     The path of a crop is such as `cam1/a.jpg#12,40,300,288`: xmin, ymin, xmax, ymax in pixels as displayed.
     """
-    crop = _CROP.fullmatch(str(path))
+    path = str(path)
+    crop = "," in path and _CROP.fullmatch(path)  # most paths have no comma
     box = crop and tuple(map(int, crop.groups()[1:]))
-    return (crop[1], box) if box and box[0] < box[2] and box[1] < box[3] else (str(path), None)
+    return (crop[1], box) if box and box[0] < box[2] and box[1] < box[3] else (path, None)
 
 
 def _record_of(path: str | Path) -> tuple[str, re.Match | None]:
