@@ -98,6 +98,17 @@ def test_frames_of_a_still_camera_are_one_group_a_day_and_no_copies(tmp_path, ch
     ).all()
 
 
+def test_frames_in_folders_of_classes_are_no_copies_and_a_class_is_no_group(tmp_path):
+    frames = still(tmp_path).assign(class_name=["animal", "empty"] * 12, taken_at="")
+    others = [save(draw_scene(place, place), tmp_path / f"{place}.jpg") for place in range(60, 66)]
+    catalog = pd.concat([frames, catalog_of_files(others).assign(class_name="animal")], ignore_index=True)
+    catalog["image_id"] = catalog["class_name"] + "/" + catalog["image_id"].str.replace("/", "-")
+    pairs = find_pairs(catalog)
+    assert set(pairs["kind"]) == {"neighbor", "block"}
+    sizes = group_catalog(catalog, pairs)["group"].value_counts()
+    assert sizes.tolist() == [11, 11, *[1] * 8]  # without the frame of an animal that hides much
+
+
 def test_copies_of_one_moment_and_of_other_cameras_stay_copies(tmp_path):
     catalog = still(tmp_path, frames=3)
     moment = find_pairs(catalog.assign(taken_at="2024-05-01T04:30:00"))
