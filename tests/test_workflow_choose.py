@@ -98,11 +98,15 @@ def test_images_that_do_not_decode_are_an_error_with_its_reason(catalog, network
         mcv.train(catalog, backbone=network, folder=tmp_path / "run", **SIDE)
 
 
-@pytest.mark.parametrize("gain", [1.0, -1.0])
-def test_fine_tuning_is_kept_where_held_out_images_say_so(gain, catalog, network, tmp_path, monkeypatch, no_pages):
-    monkeypatch.setattr(fit, "mean_and_error", lambda *args: (gain, 0.5))
+@pytest.mark.usefixtures("no_pages")
+@pytest.mark.parametrize(("gain", "error"), [(1.0, 0.5), (-1.0, np.inf)])
+def test_fine_tuning_is_kept_where_held_out_images_say_so(gain, error, catalog, network, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "mean_and_error", lambda *args: (gain, error))
     settings = {"backbone": network, "epochs": 3, "trainable_layers": 1, "learning_rate": 1e-2, **SIDE}
-    run = mcv.train(catalog, folder=tmp_path / "run", **settings)
+    lines: list[str] = []
+    run = mcv.train(catalog, folder=tmp_path / "run", **settings | {"log": lines.append})
+    reason = "one group of images: no standard error" if error == np.inf else "standard error 0.500"
+    assert sum(f"({reason})" in line for line in lines) == 1
     recipe, table = Recipe.of(run), read_choices(run)
     assert recipe.training.epochs == len(run.history) == (3 if gain > 0 else 1) and not recipe.training.keep_if_better
     steps = table[table["judged_on"] == "validation"].set_index("step")["chosen"].to_dict()

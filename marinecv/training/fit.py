@@ -293,7 +293,8 @@ def keep_better(
     add_choices(run, table)
     verdict = "kept" if is_better else "not kept: the linear probe stays"
     effect = f"{'lowers' if gain > 0 else 'raises'} the log loss of {len(rows)} validation images by {abs(gain):.3f}"
-    log(f"  fine-tuning {effect} (standard error {error:.3f}): {verdict}")
+    spread = f"standard error {error:.3f}" if np.isfinite(error) else "one group of images: no standard error"
+    log(f"  fine-tuning {effect} ({spread}): {verdict}")
     run.path("checkpoint.npz").unlink(missing_ok=True)
     model, recipe = (model, without) if is_better else (probe, probe_recipe)
     if not is_better:
