@@ -20,7 +20,7 @@ from marinecv.files.csv_tables import parse_numbers, read_table, write_table
 from marinecv.inputs.pixel_cache import files_key
 from marinecv.schema import check_choice
 
-VERSION = 11  # of the cache: raised when the same files give other pairs
+VERSION = 12  # of the cache: raised when the same files give other pairs
 MIN_IMAGES_TO_LOG = 500  # images, which take some seconds
 
 
