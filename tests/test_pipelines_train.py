@@ -388,7 +388,7 @@ def test_selecting_on_test_without_a_choice_or_without_test_is_refused(shared_ta
 def test_figures_of_all_folds_over_few_groups_say_so_on_the_console_and_the_page(finished_run, tmp_path, capsys):
     run = Run(shutil.copytree(finished_run, tmp_path / "a"))
     recipe = run.read("recipe.json")
-    recipe["data"]["fold"] = "1/2"
+    recipe["data"]["fold"] = "1/1"
     write_json(run.path("recipe.json"), recipe)
     write_table(run.path("catalog.csv"), run.catalog.assign(group="tank"))
     train_runs.finish_experiment(Experiment.create(tmp_path, "s", "S", ["a"]), print)
