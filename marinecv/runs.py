@@ -127,7 +127,7 @@ class Run:
         folders, path = self.preprocessing.data_dirs, self.path("catalog.csv")
         with self.with_hint("catalog.csv"):
             state = folders, file_state(path)
-            if state[1] is None or self._catalog[0] != state:
+            if self._catalog[0] != state:
                 catalog = _read_catalog(path)
                 _check_paths(catalog, folders, path)
                 self._catalog = state, catalog

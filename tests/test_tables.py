@@ -102,3 +102,7 @@ def test_a_cell_that_is_no_number_is_named_with_its_row():
         parse_numbers(table, ["a"], "a.csv")
     with pytest.raises(ValueError, match="a.csv lacks the column 'c'"):
         parse_numbers(table, ["c"], "a.csv")
+
+
+def test_days_are_written_with_their_time():
+    assert table_text(pd.DataFrame({"day": pd.to_datetime(["2023-01-01"])})) == "day\n2023-01-01 00:00:00\n"

@@ -284,10 +284,10 @@ def _to_pixels(
                 "The annotations of {n} images state width and height the other way round; their boxes are taken as "
                 "drawn on the images as displayed."
             )
-        decisions.append(tr(sentence, n=int(num_read)))
+        decisions.append(tr(sentence, n=num_read))
     if scaled.any():
         sentence = "{n} images have another size than stated, in the same proportion: boxes are scaled."
-        decisions.append(tr(sentence, n=int(scaled.sum())))
+        decisions.append(tr(sentence, n=scaled.sum()))
     factors = np.where(scaled, shown / np.maximum(stated, 1), 1.0)
     factors = np.where(turned, shown / np.maximum(stated[::-1], 1), factors)[:, of_box]
     factors = np.where(relative, shown[:, of_box], factors)

@@ -21,8 +21,9 @@ def fold_metrics(runs: Iterable[Run]) -> dict[str, dict]:
     out, and recipes of which a fold is missing; intervals resample the groups of the catalogs.
     """
     runs = [run for run in runs if run.fold]
-    found, last = Counter(map(_name, runs)), {_name(run): run for run in runs}  # folds of a recipe have the same images
+    found = Counter(map(_name, runs))
     runs = [run for run in runs if found[_name(run)] >= int(run.fold.partition("/")[2])]
+    last = {_name(run): run for run in runs}  # folds of one recipe have the same images
     return {
         name: classification_metrics(table, groups=common_groups([last[name].catalog], table["image_id"]))
         for name, table in fold_predictions(runs).items()

@@ -33,7 +33,7 @@ def table_text(table: pd.DataFrame, *, header: bool = True, float_format: str | 
             cells = table.iloc[:, position].tolist()
             if any(map(_FORMULA.match, {cell for cell in cells if isinstance(cell, str)})):
                 cells = [*map(escape, cells)]  # not `Series.map`, which makes 1 and None 1.0 and NaN
-                escaped.isetitem(position, pd.Series(cells, index=table.index, dtype=object))
+            escaped.isetitem(position, pd.Series(cells, index=table.index, dtype=object))
     # Cells with a letter of the line end in them are quoted: with "\r\n" those with a carriage return, too.
     text = escaped.to_csv(index=False, header=header, float_format=float_format, lineterminator="\r\n")
     return _ROW_END.sub(lambda match: match[1] or "\n", text) if '"' in text else text.replace("\r\n", "\n")
@@ -99,13 +99,13 @@ def parse_numbers(table: pd.DataFrame, columns: Iterable[str], path: str | Path)
     check_columns(table, columns, path)
     values = {}
     for column in columns:
-        numbers, cells = pd.factorize(table[column])
+        positions, cells = pd.factorize(table[column])
         if wrong := [cell for cell in cells if not re.fullmatch(_NUMBER, cell)]:
             raise ValueError(
                 f"{path} has {wrong[0]!r:.60} for {column!r}, in row {(table[column] == wrong[0]).argmax() + 1} below "
                 f"the header. Expected a number, as in all {len(table)} rows."
             )
-        values[column] = np.array([float(cell or "nan") for cell in cells])[numbers]
+        values[column] = np.array([float(cell or "nan") for cell in cells])[positions]
     return table.assign(**values)
 
 

@@ -83,16 +83,16 @@ def review(
     if opened is None:
         place.mkdir(parents=True, exist_ok=True)
         with lock_folder(place):
-            if images is None:
-                items, neighbors = own_items(run, seed, log)
-            else:
-                how = SimpleNamespace(paths=images, boxes=boxes, min_confidence=min_confidence, crops=None)
-                items, neighbors = folder_items(run, how, event_gap, seed, log)
             is_within = place.resolve().parent == run.folder.resolve()  # and moves with it
             about = {"kind": REVIEW, "run": ".." if is_within else str(run.folder.absolute()), "seed": seed}
             about["class_names"] = run.class_names
-            if images is not None:
-                about |= {"images": str(Path(images).absolute()), "files": len(new_files(run, images))}
+            if images is None:
+                items, neighbors = own_items(run, seed, log)
+            else:
+                files = new_files(run, images)
+                about |= {"images": str(Path(images).absolute()), "files": len(files)}
+                how = SimpleNamespace(paths=images, boxes=boxes, min_confidence=min_confidence, crops=None)
+                items, neighbors = folder_items(run, files, how, event_gap, seed, log)
             opened = ReviewFolder.create(place, items, neighbors, **about)
     elif images is not None and Path(images).is_dir() and (now := len(new_files(run, images))) != opened.about.files:
         log(
@@ -155,11 +155,11 @@ def new_files(run: Run, folder: str | os.PathLike) -> list[Path]:
 
 
 def folder_items(
-    run: Run, how: SimpleNamespace, event_gap: str, seed: int, log: Log
+    run: Run, files: list[Path], how: SimpleNamespace, event_gap: str, seed: int, log: Log
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the images of a folder, or its crops, in the order to look at them, and their nearest train images."""
     root, of_run = Path(how.paths), run.catalog
-    if not (files := new_files(run, root)):
+    if not files:
         raise ValueError(f"{run.folder} was trained on all images of {root}. Leave the folder out to look at those.")
     catalog = crops_of_files(run, files, how, log)
     if catalog is None:
