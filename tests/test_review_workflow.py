@@ -164,6 +164,19 @@ def test_images_of_a_folder_join_train_and_the_random_ones_stay_out(run, photos,
     assert "better on" in Run(new.folder).correction_sentences[-1]
 
 
+def test_an_answer_for_an_image_that_was_replaced_or_removed_since_is_not_used(run, photos):
+    review = mcv.review(run, photos, page=False, log=None)
+    assert review.changed() == []
+    answer(review, review.items, "fish")
+    other, replaced, removed = review.items.query("drawn != 'random'").head(3).itertuples()
+    shutil.copy(other.path, replaced.path)
+    Path(removed.path).unlink()
+    assert {*review.changed()} == {replaced.image_id, removed.image_id}
+    new = mcv.train(corrections=review.corrections, log=(lines := []).append)
+    assert any("WARNING: 2 answers are left out: the file has changed since the review" in line for line in lines)
+    assert len(new.catalog) - len(run.catalog) == (review.items["drawn"] != "random").sum() - 2
+
+
 def test_a_folder_of_train_images_alone_has_nothing_new(run, tmp_path, monkeypatch):
     monkeypatch.setattr(workflow, "find_images", lambda folder: [Path(run.catalog["path"].iloc[0])])
     with pytest.raises(ValueError, match="was trained on all images of .*Leave the folder out"):

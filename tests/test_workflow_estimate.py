@@ -168,6 +168,12 @@ def test_what_cannot_be_estimated_is_refused_in_words(finished_run, photos, labe
     shown(capsys, *words, "--check", 20)
     line = refused(capsys, *words, "--check", 21)
     assert "out has another sample: 20 images with --seed 0. Name another folder with --output-dir." in line
+    sampled = read_table("out/items.csv")["path"]
+    (photo := photos / sampled[0]).rename("kept.jpg")
+    shutil.copy(photos / sampled[1], photo)
+    assert "has changed since out was begun" in refused(capsys, *words, "--check", 20)
+    shutil.move("kept.jpg", photo)
+    shown(capsys, *words, "--check", 20)
     draw_image("crab", 1).save(photos / "late.jpg")
     assert "has other images than when out was begun" in refused(capsys, *words, "--check", 20)
     (photos / "text.jpg").unlink()  # as many as before

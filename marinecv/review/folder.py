@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from marinecv.data.annotations import class_of
 from marinecv.data.names import EMPTY_CLASS, match_names, normalize_name
+from marinecv.data.stamps import compare_images, stamp_images
 from marinecv.files.atomic import write_json, write_text
 from marinecv.files.csv_tables import BOM, check_columns, parse_numbers, read_table, table_text, write_table
 from marinecv.files.lock import lock_folder
@@ -19,7 +20,7 @@ ITEM_COLUMNS = ["image_id", "path", "box", "split", "given_class", "predicted_cl
 ITEM_COLUMNS += ["taken_at", "drawn"]
 NEIGHBOR_COLUMNS = ["image_id", "neighbor_id", "path", "class_name", "similarity"]
 REVIEW, ESTIMATE = "review", "estimate"
-ABOUT, ANSWERS = "review.json", "corrections.csv"
+ABOUT, ANSWERS, STAMPS = "review.json", "corrections.csv", "images.csv"
 RANDOM = "random"
 """`drawn` of the images that were drawn at random, first: those alone measure how good a model is."""
 
@@ -37,6 +38,8 @@ class About(Struct, frozen=True, kw_only=True):
 
 class ReviewFolder:
     """A folder with `review.json`, `items.csv`, `neighbors.csv` and, from the first answer on, `corrections.csv`.
+
+    Of images that are not the run's own, `images.csv` has the hashes.
 
         >>> import marinecv as mcv
         >>> run = mcv.train(mcv.demo_images(), "aquarium_four_conv", epochs=1, limit=24, size=32, log=None)
@@ -75,6 +78,8 @@ class ReviewFolder:
         write_table(folder / "items.csv", items)
         neighbors = pd.DataFrame(columns=NEIGHBOR_COLUMNS) if neighbors is None else neighbors
         write_table(folder / "neighbors.csv", neighbors[NEIGHBOR_COLUMNS], float_format="%.4f")
+        if about.get("images"):  # a run has stamps of its own images
+            write_table(folder / STAMPS, stamp_images(items.drop_duplicates("path")))
         write_json(folder / ABOUT, about)  # last: now it is one
         return cls(folder)
 
@@ -101,6 +106,14 @@ class ReviewFolder:
         path = self.folder / "neighbors.csv"
         check_columns(table := read_table(path), NEIGHBOR_COLUMNS, path)
         return parse_numbers(table, ["similarity"], path)
+
+    def changed(self) -> list[str]:
+        """Return the ids of the items of a folder whose file has changed, or is gone, since the list was made."""
+        path, photos = self.folder / STAMPS, self.items.drop_duplicates("path")
+        stamps = parse_numbers(read_table(path), ["bytes", "modified"], path)
+        changed, missing = compare_images(stamps, photos)
+        paths = photos.loc[photos["image_id"].isin([*changed, *missing]), "path"]
+        return self.items.loc[self.items["path"].isin(paths), "image_id"].tolist()
 
     def export(self, path: str | os.PathLike) -> int:
         """Write the items with their answers as a CSV for another tool or a spreadsheet; return their number."""

@@ -36,6 +36,7 @@ from marinecv.workflows.sources import open_classifier
 from marinecv.workflows.train_runs import finish
 
 SUFFIX = ", corrected"  # of titles
+CHANGED = "the file has changed since the review began, or is gone"
 CHECK = "random"  # split of the images that measure both runs
 
 
@@ -67,7 +68,10 @@ def train_corrected(
     if fixed := [name for name in changes if not name.startswith("training.")]:
         raise ValueError(f"{fixed[0]} stays as in {base.folder}, so that both can be compared. Leave it out.")
     recipe = with_changes(recipe, changes)
-    answers = with_labels(answers, base.class_names)
+    changed = review.changed() if review.about.images else []
+    answers = with_labels(answers, base.class_names, changed)
+    if given := [image for image in changed if image in {*answers["image_id"]}]:
+        log(f"WARNING: {len(given)} answers are left out: {CHANGED}, the first: {given[0]}")
     check_images(base, "training", base.catalog, log, accept=None)
     added_to = free_prefix(base, Path(review.about.images).name) if review.about.images else ""
     catalog = with_added(base, answers, added_to, log) if added_to else with_corrected(base, answers, log)
@@ -87,12 +91,14 @@ def train_corrected(
     return run
 
 
-def with_labels(answers: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:
-    """Return answers with the `label` that each gives, or `problem`, why it gives none."""
+def with_labels(answers: pd.DataFrame, class_names: Sequence[str], changed: Sequence[str]) -> pd.DataFrame:
+    """Return answers with the `label` that each gives, or `problem`, why it gives none, as where an image changed."""
     label = answers["class_name"]
     unknown = "of class " + label + ", which the run does not know"
     reason = answers["answer"].map({EMPTY: "nothing is there", UNKNOWN: "nobody can say what it is"}).fillna(unknown)
-    is_known = label.isin(class_names) & (answers["answer"] != UNKNOWN)
+    is_changed = answers["image_id"].isin(changed)
+    reason = reason.mask(is_changed, CHANGED)
+    is_known = label.isin(class_names) & (answers["answer"] != UNKNOWN) & ~is_changed
     return answers.assign(label=label.where(is_known, ""), problem=reason.mask(is_known, ""))
 
 

@@ -118,6 +118,8 @@ def estimate(
         raise ValueError(f"{place} has another sample: {found}. Name another folder with folder=.")
     if {*ids_below(images, find_images(images))} != {*ids}:
         raise ValueError(f"{images} has other images than when {place} was begun. Name another folder with folder=.")
+    if changed := opened.changed():
+        raise ValueError(f"{changed[0]} has changed since {place} was begun. Name another folder with folder=.")
     status = partial(progress, opened, batch, width)
     if answers is not None:
         opened.take(answers, ignore_others=True)
