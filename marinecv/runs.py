@@ -336,8 +336,9 @@ def _data_dirs(catalog: pd.DataFrame) -> list[str]:
     folders: set[str] = set()
     for name, image_id, problem in zip(*columns, strict=False):
         if not problem:
-            is_below = name.replace(os.sep, "/").endswith(f"/{image_id}")
-            folders.add(name[: -len(image_id) - 1] if is_below else os.path.dirname(name))
+            name = name.replace(os.sep, "/")
+            is_below = name.endswith(f"/{image_id}")
+            folders.add(name.removesuffix(image_id) if is_below else name[: name.rfind("/") + 1])
     return sorted(map(os.path.abspath, folders))
 
 
@@ -348,7 +349,8 @@ def _check_paths(catalog: pd.DataFrame, folders: tuple[str, ...], path: Path) ->
     """
     known = [folder for folder in folders if os.path.isabs(folder)]
     written, real = (tuple(os.path.join(of(folder), "") for folder in known) for of in (str, os.path.realpath))
-    for index, name in catalog.loc[catalog["problem"] == "", "path"].items():
+    paths = catalog.loc[catalog["problem"] == "", "path"]
+    for index, name in zip(paths.index, paths.tolist(), strict=True):
         if name.startswith(written) and ".." not in name:
             continue
         if not (os.path.isabs(name) and os.path.realpath(name).startswith(real)):

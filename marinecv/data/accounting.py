@@ -42,11 +42,12 @@ def count_files(manifest: Manifest, images: pd.DataFrame) -> Counter[str]:
     """
     top = (manifest.folder or manifest.root).absolute()
     tables = {printable(path.absolute()) for path in reader_of(manifest.layout).tables(manifest)}
-    rows = set(images["path"])
+    rows = {*images["path"].tolist()}
     used_folders: set[str] = set()  # folders in which something was read, at any depth
-    for path in rows | tables:
-        while (path := os.path.dirname(path)) not in used_folders:
-            used_folders.add(path)
+    for folder in {path.rpartition(os.sep)[0] for path in rows | tables}:
+        while folder not in used_folders:
+            used_folders.add(folder)
+            folder = os.path.dirname(folder)
     counts, unread = Counter(), defaultdict(list)
     for here, folders, files in os.walk(top):
         links = [name for name in folders if os.path.islink(os.path.join(here, name))]

@@ -133,7 +133,7 @@ def class_names_of(catalog: pd.DataFrame, manifest: Manifest | None = None) -> t
     where the catalog has a class that the manifest does not name.
     """
     usable_rows = usable(catalog)
-    present = {*usable_rows["class_name"]} - {""}
+    present = {*usable_rows["class_name"].unique()} - {""}
     if manifest is None or not manifest.class_names:
         order = reader_of(manifest.layout).class_order(manifest) if manifest else []
         return tuple(name for name in order or sorted(present) if name in present)

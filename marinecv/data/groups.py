@@ -64,7 +64,7 @@ def folder_levels(catalog: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
     `cam1/2021-05-03` is `cam1` at depth 1, the same group under every class. Groups of pairs have one depth.
     """
-    image_ids = {*catalog["image_id"]}
+    image_ids = {*catalog["image_id"].tolist()}
     parts = {group: [group] if group in image_ids else group.split("/") for group in catalog["group"].unique()}
     for depth in range(1, 1 + max(map(len, parts.values()), default=0)):
         names = {group: "/".join(folders[:depth]) for group, folders in parts.items()}

@@ -18,6 +18,7 @@ DELIMITERS = ",;\t"
 # A spreadsheet runs such a cell as a formula. The apostrophes in front are part of the pattern, so that reading takes
 # away exactly the one that writing added.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+_FORMULA_STARTS = "'=+-@\t\r\n"
 _ROW_END = re.compile(r'("[^"]*")|\r\n')
 _NUMBER = r"|[+-]?(inf|nan|([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?)"  # or empty
 
@@ -30,8 +31,9 @@ def table_text(table: pd.DataFrame, *, header: bool = True, float_format: str | 
     escaped = table.set_axis([escape(name) for name in table.columns], axis=1)
     for position, dtype in enumerate(table.dtypes):
         if not pd.api.types.is_numeric_dtype(dtype):
-            cells = table.iloc[:, position].tolist()
-            if any(map(_FORMULA.match, {cell for cell in cells if isinstance(cell, str)})):
+            column = table.iloc[:, position]
+            cells, starts = column.tolist(), column.astype(str).str[:1].unique()
+            if not {*starts}.isdisjoint(_FORMULA_STARTS):
                 cells = [*map(escape, cells)]  # not `Series.map`, which makes 1 and None 1.0 and NaN
             escaped.isetitem(position, pd.Series(cells, index=table.index, dtype=object))
     # Cells with a letter of the line end in them are quoted: with "\r\n" those with a carriage return, too.
@@ -71,16 +73,18 @@ def parse_table(data: bytes, path: str | Path, delimiters: str = ",") -> pd.Data
             raise ValueError("it holds a zero byte")
         delimiter = delimiter_of(text, delimiters)
         # The csv module, not pandas, which fills a row that was cut short with empty cells.
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter) if row]
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+        rows = [tuple(row) for row in reader if row]  # the garbage collector visits a million lists again and again
         header = [*map(_unescape, rows[0])] if rows else []
         if not header or len({*header}) < len(header):
             raise ValueError(f"its header is {','.join(header)!r:.200}, empty or with a name twice")
         if bad_row := next((number for number, row in enumerate(rows) if len(row) != len(header)), 0):
-            raise ValueError(f"row {bad_row} below the header has {len(rows[bad_row])} cells ({rows[bad_row]!r:.80})")
+            cells = [*rows[bad_row]]
+            raise ValueError(f"row {bad_row} below the header has {len(cells)} cells ({cells!r:.80})")
     except (csv.Error, ValueError) as error:
         raise ValueError(f"{path} is no table of marinecv: {error}. Expected CSV in UTF-8 with a header.") from error
     if "'" in text:
-        rows = [[*map(_unescape, row)] for row in rows]
+        rows = [tuple(map(_unescape, row)) for row in rows]
     return pd.DataFrame(rows[1:], columns=header, dtype=str)
 
 

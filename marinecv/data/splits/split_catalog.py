@@ -114,9 +114,9 @@ def split_catalog(
 def sort_by_split(catalog: pd.DataFrame) -> pd.DataFrame:
     """Return the catalog sorted by split (train, validation, test, none), then by image id."""
     check_unique(catalog)
-    order = catalog["split"].map({split: number for number, split in enumerate((*SPLITS, ""))}).to_numpy()
-    keys = pd.DataFrame({"split": order, "image_id": catalog["image_id"].to_numpy()})
-    return catalog.iloc[keys.sort_values(["split", "image_id"]).index].reset_index(drop=True)
+    rows = catalog if catalog["image_id"].is_monotonic_increasing else catalog.sort_values("image_id")
+    order = rows["split"].map({split: number for number, split in enumerate((*SPLITS, ""))})
+    return rows.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
 
 
 def kfold(catalog: pd.DataFrame, k: int, seed: int = 0, by: str = "stratified") -> list[pd.DataFrame]:
