@@ -1,6 +1,7 @@
 """List every `raise` that no test reached: `python tests/raises.py coverage.json`; the exit code is 1 if there is one.
 
-Make the report first: `python -m pytest --cov=marinecv --cov-report=json:coverage.json`.
+Make the report first, of both parts of the tests: `python -m pytest --cov=marinecv`, then
+`python -m pytest -m slow --cov=marinecv --cov-append --cov-report=json:coverage.json`.
 """
 
 import ast

@@ -97,6 +97,7 @@ def test_a_boxed_picture_shows_its_boxes_in_the_color_of_their_class(tmp_path):
     assert [len(axis.images) for axis in figure.axes] == [1] * 5 + [0] * 3
 
 
+@pytest.mark.slow
 def test_python_and_the_command_find_the_same_and_strict_ends_with_1(roboflow_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (roboflow_folder / "train" / "crab_train_0.jpg").write_bytes(b"not an image")

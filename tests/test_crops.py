@@ -235,6 +235,7 @@ def run_of_crops(shared_tank, tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_a_run_of_crops_scores_crops_and_photographs(run_of_crops):
     run = Run(run_of_crops)
     crops, photos = (pd.read_csv(run.path(name)) for name in ("predictions.csv", "photo_predictions.csv"))

@@ -47,6 +47,7 @@ def make_tree(root, rng):
     return layout
 
 
+@pytest.mark.slow
 def test_image_rows_annotations_and_counted_files_are_all_files_of_200_trees(tmp_path):
     rng, layouts = np.random.default_rng(0), Counter()
     for number in range(200):

@@ -304,6 +304,7 @@ def test_data_pack_says_what_it_did_and_what_has_no_record(by_class, tmp_path, c
     assert "is packed already" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_training_from_a_pack_gives_the_very_same_predictions(tank, tmp_path, capsys):
     packed(tank, tmp_path / "pack")
     shutil.copytree(tank.root / "train", tmp_path / "elsewhere" / "test")  # whose images were all trained on

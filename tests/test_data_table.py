@@ -246,6 +246,7 @@ def test_a_labels_csv_goes_before_other_tables_and_class_folders(tmp_path):
 cells = some.text(some.characters(codec="utf-8", exclude_categories=("C",)), min_size=1, max_size=10).filter(str.strip)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     classes=some.lists(cells, min_size=1, max_size=3, unique_by=lambda text: normalize_name(text).casefold()),

@@ -191,6 +191,7 @@ def test_answers_of_other_images_and_double_ones_are_refused(ids):
         estimates(table, pd.DataFrame({"image_id": ids, "class_name": "fox"}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.2, 0.06])
 def test_intervals_hold_the_truth_about_as_often_as_they_say(noise):
     rng, covered = np.random.default_rng(8), {}

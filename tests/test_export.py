@@ -90,6 +90,7 @@ def exported(finished_run, tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_an_export_gives_what_its_model_gives_with_labels_in_the_order_of_its_outputs(exported, name):
     images = tiles(count=40)  # more than one batch
@@ -172,6 +173,7 @@ def one_wrong(monkeypatch):
     monkeypatch.setattr(exporting, "write_model", lambda model, *args: write(worse, *args))
 
 
+@pytest.mark.slow
 def test_an_export_that_loses_more_than_the_margin_is_refused_and_leaves_nothing(run, monkeypatch, capsys):
     one_wrong(monkeypatch)
     with pytest.raises(ValueError, match=r"savedmodel is not written: .* 0.6667 .* 1.0000 \(n=3\)\. .* 0.02 less"):
@@ -196,6 +198,7 @@ def state(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_an_interrupted_or_refused_export_leaves_the_older_one(run, monkeypatch):
     export_model(run, "savedmodel")
     before = state(run.path("exports"))
@@ -421,6 +424,7 @@ def test_files_a_table_a_section_of_the_page_and_a_check_from_python_and_the_she
     assert "  litert               labels.txt has changed" in printed and printed.count("passed") == 2
 
 
+@pytest.mark.slow
 def test_the_others_are_written_where_one_is_refused(run, capsys, monkeypatch):
     write, worse = exporting.write_model, color_reader(takes=(1, 2, 0))
 

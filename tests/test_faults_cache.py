@@ -137,6 +137,7 @@ def test_a_process_killed_while_it_fills_leaves_nothing_that_counts_or_stays(fil
     assert not list(cache_path("pixels").glob(f".{child.pid}.*"))
 
 
+@pytest.mark.slow
 def test_two_processes_that_want_the_same_pixels_decode_them_once_and_both_have_them(files):
     children = [start(files, "time.sleep(1)") for _ in range(2)]
     results = [child.communicate(timeout=120) for child in children]

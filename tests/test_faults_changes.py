@@ -113,6 +113,7 @@ USES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", USES)
 def test_validation_images_replaced_by_copies_of_train_images_are_refused_unless_accepted(words, moved, capsys):
     run, tank = moved
@@ -169,6 +170,7 @@ def test_of_many_changed_images_the_first_are_named(moved, capsys):
     assert said.count("train/") == run_images.NAMED
 
 
+@pytest.mark.slow
 def test_images_at_another_place_are_compared_by_their_bytes(finished_run, run_copy, roboflow_folder, capsys):
     path = roboflow_folder / "valid" / "crab_valid_0.jpg"
     assert "changed since" not in shown(capsys, "latent", run_copy, "--data-dir", roboflow_folder)
@@ -179,6 +181,7 @@ def test_images_at_another_place_are_compared_by_their_bytes(finished_run, run_c
     assert "1 without a file (valid/crab_valid_0.jpg)" in shown(capsys, *words)
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_with_changed_images_only_if_they_are_accepted(
     roboflow_folder, tmp_path, monkeypatch, capsys
 ):
@@ -200,6 +203,7 @@ def test_a_stopped_training_goes_on_with_changed_images_only_if_they_are_accepte
     assert "changed since" not in shown(capsys, "evaluate", run)  # they are its images now
 
 
+@pytest.mark.slow
 def test_an_experiment_is_not_finished_on_other_images(roboflow_folder, tmp_path, monkeypatch, no_pages):
     how = {"epochs": 1, "size": 16, "log": None}
     with monkeypatch.context() as patch:
@@ -214,6 +218,7 @@ def test_an_experiment_is_not_finished_on_other_images(roboflow_folder, tmp_path
     assert [len(run.accepted_changes) for run in runs.values()] == [1, 1]
 
 
+@pytest.mark.slow
 def test_a_search_is_not_finished_on_other_images(roboflow_folder, tmp_path, monkeypatch, no_pages):
     how = {"epochs": 1, "size": 16, "log": None, "trials": 1, "folder": tmp_path / "search"}
     with monkeypatch.context() as patch:

@@ -183,6 +183,7 @@ def test_a_full_folder_is_named_and_what_was_in_it_stays(finished_run, shared_ta
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["table.csv"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["savedmodel", "onnx"])
 def test_an_export_on_a_full_disk_blames_the_disk(format, finished_run, tmp_path, capsys):
     copy = shutil.copytree(finished_run, tmp_path / "run")

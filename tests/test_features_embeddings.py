@@ -73,6 +73,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_of_any_other_network_it_is_what_it_gives(network, catalog):
     model = NETWORKS[network]()

@@ -35,6 +35,7 @@ def assert_same(see, extractor, count):
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("views", "conversions"), [(MIN_VIEWS_FOR_LITERT, 1), (MIN_VIEWS_FOR_LITERT - 1, 0)])
 def test_many_views_run_on_litert_in_whole_and_in_shorter_batches(views, conversions, extractor, litert):
     see = run_extractor(extractor, views)

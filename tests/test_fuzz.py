@@ -79,6 +79,7 @@ def broken_bytes(draw, seed: bytes) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_broken_file_is_read_rightly_or_refused(name, place):
     seeds = SEEDS[name](place)

@@ -174,6 +174,7 @@ def noise(height, width):
     return np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (height, width, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("size_hw", [(48, 64), (63, 101), (1, 7), (201, 97), (330, 221), (1023, 767), (1500, 90)])
 def test_fused_fit_equals_pad_then_resize_and_the_same_inside_tf_data(antialias, size_hw):

@@ -73,6 +73,7 @@ def small_cnns():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_a_backbone_is_one_flat_graph_whose_last_20_layers_learn_less_batch_norm(built, name):
     model = built[name]

@@ -172,6 +172,7 @@ CASES = {  # frozen, batch norm, feature cache
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_training_leaves_a_frozen_encoder_as_it_was_and_moves_a_free_one(encoders, make_run, case):
     frozen, batch_norm, cache_features = CASES[case]

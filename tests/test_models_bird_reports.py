@@ -32,6 +32,7 @@ def built(name, num_classes=20):
     return build_model(recipe.with_model(weights="none") if hasattr(recipe.model, "weights") else recipe, num_classes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_of_the_reports_has_its_shapes_and_its_trained_layers(name):
     classes, layer, shape, parameters = NETWORKS[name]

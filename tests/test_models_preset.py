@@ -173,6 +173,7 @@ def pooled(tokens, others):
     return np.concatenate([patches.mean(1), *first, patches.max(1), *first], 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_features_are_those_of_the_preset_and_of_its_patches_and_class_token(name, tmp_path):
     network, preset = saved(name, tmp_path / "own"), str(tmp_path / "own")
@@ -189,6 +190,7 @@ def test_features_are_those_of_the_preset_and_of_its_patches_and_class_token(nam
     np.testing.assert_allclose(load_model(tmp_path / "own.keras")(PIXELS), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ViT", "ResNet"])
 def test_pixels_are_scaled_as_the_image_converter_does_without_its_crop(name, tmp_path):
     network, preset = saved(name, tmp_path / "own"), str(tmp_path / "own")
@@ -204,6 +206,7 @@ def test_pixels_are_scaled_as_the_image_converter_does_without_its_crop(name, tm
     np.testing.assert_allclose(found(PIXELS), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_size_that_the_preset_takes_is_built_and_another_refused_by_its_own(tmp_path):
     network = saved("DINOV2", tmp_path / "dino")
     larger = type(network).from_preset(str(tmp_path / "dino"), image_shape=(64, 64, 3))

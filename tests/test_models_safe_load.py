@@ -63,6 +63,7 @@ LARGE = [{"backbone": name, "weights": None} for name in ("inceptionv3", "resnet
 LARGE = [pytest.param(backbone_classifier, options, "float32", marks=pytest.mark.slow) for options in LARGE]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "options", "policy_name"),
     [

@@ -79,6 +79,7 @@ def run(cub, catalog, tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_attributes_and_says_what_they_are_worth(run, capsys):
     attributes = run.attributes
     assert {*attributes.index} == {*run.catalog["image_id"]} and [*attributes] == ["is::owl", "is::even", "is::nothing"]

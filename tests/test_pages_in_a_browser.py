@@ -62,6 +62,7 @@ def test_the_script_is_small():
     assert len(SCRIPT.encode()) <= 20_000 and max(map(len, SCRIPT.splitlines())) <= 120
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["click", "Enter"])
 def test_a_cell_shows_its_images_largest_errors_first(opened, pages, key):
     table, page = table_of(pages, "test"), opened()

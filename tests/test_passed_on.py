@@ -42,6 +42,7 @@ def contents(path):
         yield from map(parts.read, parts.namelist())
 
 
+@pytest.mark.slow
 def test_no_place_and_no_absolute_path_is_passed_on(tank, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     formats = ["csv", "megadetector", *["xlsx"] * bool(importlib.util.find_spec("openpyxl"))]

@@ -28,6 +28,7 @@ def restored(shared_tank, tmp_path_factory):
     return Run(folder)
 
 
+@pytest.mark.slow
 def test_it_leaves_an_encoder_a_decoder_figures_and_a_page(restored, capsys):
     assert restored.finished and restored.is_autoencoder and not restored.path("checkpoint.npz").exists()
     embeddings = load_model(restored.path("encoder.keras"))(np.zeros((1, 28, 28, 3)))
@@ -77,6 +78,7 @@ def test_a_broken_file_of_pictures_is_named_with_what_to_do(restored, tmp_path, 
     assert "restorations.npz" in (said := capsys.readouterr().err) and "Delete metrics.json" in said
 
 
+@pytest.mark.slow
 def test_a_replay_gives_errors_beside_the_published_one_and_no_best(tmp_path, monkeypatch, capsys):
     for split in ("train", "valid"):
         for name in load_manifest("butterflies20").folder_classes:

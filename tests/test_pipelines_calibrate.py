@@ -101,6 +101,7 @@ def change(run, **entries):
     run.path("calibration.json").write_text(json.dumps(found))
 
 
+@pytest.mark.slow
 def test_a_training_calibrates_on_held_out_images_and_names_the_model_it_is_of(sure_run):
     run = Run(sure_run)
     found = run.calibration
@@ -115,6 +116,7 @@ def test_a_training_calibrates_on_held_out_images_and_names_the_model_it_is_of(s
     assert calibration_of(run) == temperature
 
 
+@pytest.mark.slow
 def test_console_page_and_predict_say_whether_the_temperature_is_used(copy, mixed, tmp_path, capsys):
     """Of a calibrated network and of an overconfident one."""
     table, model = read_predictions(copy.path("predictions.csv")), copy.load_model()
@@ -138,6 +140,7 @@ def test_console_page_and_predict_say_whether_the_temperature_is_used(copy, mixe
         np.testing.assert_allclose(rows[rows["problem"] == ""][names].astype(float).iloc[:1], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [calibrate, train_runs], ids=["before calibration.json", "before metrics.json"])
 def test_killed_at_any_instant_a_run_is_unfinished_and_goes_on_to_the_same_calibration(
     copy, room, monkeypatch, no_pages

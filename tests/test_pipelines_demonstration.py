@@ -35,6 +35,7 @@ def whole_reef(tmp_path_factory):
     return home
 
 
+@pytest.mark.slow
 def test_a_demonstration_is_marked_and_used_for_nothing_else(small_reef, finished_run, tmp_path, capsys):
     assert main(["pretrain", "--epochs", "1", "--image-size", "32"]) == 0
     shown = capsys.readouterr().out
@@ -54,6 +55,7 @@ def test_a_demonstration_is_marked_and_used_for_nothing_else(small_reef, finishe
     assert main(["evaluate", str(run.folder), "--data", "reef"]) == 0
 
 
+@pytest.mark.slow
 def test_a_demonstration_grid_is_named_and_marked_too(small_reef, tmp_path, monkeypatch):
     monkeypatch.setattr(train_runs, "fit_recipe", None)
     monkeypatch.setattr(train, "finish_experiment", lambda experiment, *args, **how: 0)

@@ -89,6 +89,7 @@ def test_compare_resamples_the_groups_of_the_catalogs(finished_run, run_copy, tm
     assert shown(capsys, "compare", experiment, run_copy).count("against") == 3
 
 
+@pytest.mark.slow
 def test_of_two_cameras_no_page_line_or_file_has_an_interval(run_copy, tmp_path, capsys):
     """But the table of the page, which names it."""
     with_two_cameras(run_copy)

@@ -30,6 +30,7 @@ def rows_of(folder):
     return pd.read_csv(folder / "explanations.csv", keep_default_na=False)
 
 
+@pytest.mark.slow
 def test_a_split_has_examples_and_metrics_from_python_and_the_shell(run_copy, capsys):
     explanation = mcv.explain(run_copy, log=None)
     assert capsys.readouterr() == ("", "") and cam.__name__ == "marinecv.explain.cam"
@@ -62,6 +63,7 @@ def test_a_split_has_examples_and_metrics_from_python_and_the_shell(run_copy, ca
     assert not [path for path in folder.parent.iterdir() if path.name not in ("gradcam", ".lock")]
 
 
+@pytest.mark.slow
 def test_a_test_evaluation_is_logged_and_an_earlier_page_is_replaced(run_copy, capsys):
     before = (run_copy / "log.txt").read_text().count("test evaluation")
     shown(capsys, "explain", run_copy, "--method", "saliency")
@@ -133,6 +135,7 @@ def test_a_dead_gradient_is_a_row_that_names_the_image_and_the_reason(run_copy, 
     assert figures.loc["heat", "n"] == 0 and figures.loc["accuracy", "n"] == 3
 
 
+@pytest.mark.slow
 def test_without_boxes_or_data_one_line_says_so(run_copy, shared_tank, tmp_path, capsys):
     moved = shutil.copytree(shared_tank, tmp_path / "moved")
     for name in ("catalog.csv", "preprocessing.json"):

@@ -38,6 +38,7 @@ def finetune(tank, folder, *words):
     return main(["finetune", *known, *(str(word) for word in ("--backbone", "mobilenet", *words))])
 
 
+@pytest.mark.slow
 def test_a_small_backbone_without_weights_is_trained_and_says_so(shared_tank, tmp_path, capsys):
     assert finetune(shared_tank, tmp_path / "run", "--weights", "none", "--alpha", 0.25) == 0
     assert "no pretrained weights" in capsys.readouterr().out
@@ -51,6 +52,7 @@ def test_a_small_backbone_without_weights_is_trained_and_says_so(shared_tank, tm
     assert read_predictions(run.path("predictions.csv"))["p_crab"].nunique() > 1  # no constant predictor
 
 
+@pytest.mark.slow
 def test_weights_from_a_file_are_named_in_the_recipe(shared_tank, tmp_path):
     file = tmp_path / "mine.weights.h5"
     network = keras.applications.MobileNet(include_top=False, weights=None, alpha=0.25, input_shape=(32, 32, 3))
@@ -96,6 +98,7 @@ def test_all_networks_are_listed(command, capsys):
     assert ["mobilenet", "224", "3.23", "70.4", "signed", "Apache-2.0"] in lines and len(lines) > len(BACKBONES)
 
 
+@pytest.mark.slow
 def test_a_keras_file_is_a_backbone_which_a_run_keeps_by_path_and_content(shared_tank, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     parts = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
@@ -114,6 +117,7 @@ def test_a_keras_file_is_a_backbone_which_a_run_keeps_by_path_and_content(shared
     assert "There is no Keras file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_report_s_grid_is_trained_on_other_images_too(shared_tank, tmp_path, planned, monkeypatch):
     monkeypatch.setattr("marinecv.data.download.network.reachable", lambda url: True)
     words = ["--backbone", "mobilenet", "mobilenetv2", "--grid"]

@@ -28,6 +28,7 @@ def read(run, name):
     return pd.read_csv(run / "latent" / f"{name}.csv")
 
 
+@pytest.mark.slow
 def test_page_and_tables_are_written_into_the_run_and_a_second_call_embeds_nothing(run_copy, capsys, monkeypatch):
     before = (run_copy / "log.txt").read_text().count("test evaluation")
     printed = shown(capsys, "latent", run_copy, *ALL)
@@ -72,6 +73,7 @@ def test_clusters_and_images_to_show_are_as_asked(run_copy, capsys):
     assert f'Did you mean "{asked[0]}"?' in error
 
 
+@pytest.mark.slow
 def test_a_linear_classifier_is_fitted_where_there_are_enough_images(run_copy, capsys, monkeypatch):
     assert "probe" not in shown(capsys, "latent", run_copy)
     assert "probe" not in set(read(run_copy, "measures")["measure"])
@@ -83,6 +85,7 @@ def test_a_linear_classifier_is_fitted_where_there_are_enough_images(run_copy, c
     assert "Linear probe" in (run_copy / "latent" / "latent.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_noise_has_a_page_of_its_own_and_is_not_cached(run_copy, capsys, monkeypatch):
     shown(capsys, "latent", run_copy)
     kept = {path.name: path.read_bytes() for path in (run_copy / "latent").glob("*.*")}
@@ -106,6 +109,7 @@ def test_the_output_of_an_encoder_is_the_code(run_copy, capsys):
     assert "12 values" in (run_copy / "latent" / "latent.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_data_that_has_moved_is_found_and_a_lost_image_is_logged(run_copy, shared_tank, tmp_path, capsys):
     catalog = (run_copy / "catalog.csv").read_text().replace(str(shared_tank), f"{shared_tank}/gone")
     (run_copy / "catalog.csv").write_text(catalog)

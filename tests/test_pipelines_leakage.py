@@ -62,6 +62,7 @@ def run(folder):
     return Run(place)
 
 
+@pytest.mark.slow
 def test_a_run_knows_its_related_images_and_its_score_without_them(run, capsys, monkeypatch):
     [related] = read_table(run.path("related.csv")).to_dict("records")
     assert {related["image_id"], related["related_image"]} == PAIR
@@ -83,6 +84,7 @@ def test_evaluate_searches_related_images_of_a_run_without_their_table(run, tmp_
     assert "1 of the 7 test images have a copy" in shown(capsys, "evaluate", old, "--split", "test")
 
 
+@pytest.mark.slow
 def test_grouped_folds_score_each_image_once_and_stay(run, tmp_path, capsys, no_pages):
     own = shutil.copytree(run.folder, tmp_path / "own")
     (own / "grouped-2-folds" / "fold1").mkdir(parents=True)  # stopped before the experiment was made
@@ -103,6 +105,7 @@ def test_grouped_folds_score_each_image_once_and_stay(run, tmp_path, capsys, no_
     assert before == {path: path.stat().st_mtime_ns for path in experiment.folder.rglob("model.keras")}
 
 
+@pytest.mark.slow
 def test_folds_by_camera_score_cameras_that_training_never_saw(tmp_path, capsys):
     for number in range(18):
         name, place = list(COLORS)[number % 3], f"cam{1 + number // 3}"
@@ -141,6 +144,7 @@ def test_no_fold_is_scored_on_unlabeled_or_synthetic_images_or_of_an_unfinished_
         grouped_folds.grouped_folds(run, 2, print)
 
 
+@pytest.mark.slow
 def test_a_grouped_split_keeps_copies_together_and_is_taken_again_by_its_name(folder, tmp_path, capsys, no_pages):
     words = ["pretrain", "--data-dir", str(folder), *QUICK]
     assert main([*words, "--split-by", "grouped", "--output-dir", str(tmp_path / "image_a")]) == 0
@@ -179,6 +183,7 @@ def test_folds_of_a_split_that_is_taken_again_by_its_name_are_grouped_too(catalo
             assert part.split_by == "grouped" and split.set_index("image_id")["split"][list(PAIR)].nunique() == 1
 
 
+@pytest.mark.slow
 def test_other_images_are_checked_against_the_train_images_that_are_as_they_were(run, folder, tmp_path, capsys):
     words = ["--data-dir", folder, "--split", "test"]
     said = shown(capsys, "evaluate", run.folder, *words, "--split-by", "grouped")

@@ -100,6 +100,7 @@ def train_images(folder, cell):
     return set(Run(folder / cell).catalog.query("split == 'train'")["image_id"])
 
 
+@pytest.mark.slow
 def test_lines_learn_from_the_same_images_at_a_fraction_and_a_larger_one_contains_them(curve):
     cells = [f"{line.name}-{share}-seed0" for share in SHARES for line in (A, B1, B2)]
     assert list(Experiment(curve).cells) == [UNET.name, *cells] and len(Experiment(curve).finished_runs) == 10
@@ -187,6 +188,7 @@ def test_the_command_ends_with_what_each_line_reaches_and_needs_or_why_that_cann
     assert "has reached its goal" in list(results.curve_sentences(make_table(["scratch"]), {"scratch": reached}))[-2]
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_trained_again_and_the_tables_are_as_they_were(curve, tmp_path, trained):
     folder = shutil.copytree(curve, tmp_path / "curve")
     scored, gone = f"{A.name}-0.5-seed0", f"{B1.name}-1-seed0"
@@ -223,6 +225,7 @@ def test_a_finished_curve_may_be_asked_for_another_goal_which_is_kept_and_nothin
     assert {name: (folder / name).read_bytes() for name in names} == before
 
 
+@pytest.mark.slow
 def test_a_line_that_labels_images_itself_learns_from_sure_ones_and_never_sees_the_truth(photos, tmp_path, capsys):
     words = ["--recipe", SURE.name, "--label-fractions", "0.25", "--seeds", "1", "--epochs", "4"]
     assert learning_curve(photos, tmp_path / "curve", *words) == 0

@@ -121,6 +121,7 @@ def test_trials_of_workers_that_are_killed_are_taken_up_by_those_in_their_place(
     assert [(trial.status, trial.epochs) for trial in trials] == [("done", 12)] * 3
 
 
+@pytest.mark.slow
 def test_workers_have_the_driver_s_places_and_threads_and_what_they_raise_is_raised_here(monkeypatch):
     def variables():
         return {name: os.environ.get(name) for name in ("MARINECV_HOME", "OMP_NUM_THREADS")}
@@ -139,6 +140,7 @@ def test_workers_have_the_driver_s_places_and_threads_and_what_they_raise_is_rai
     assert not ray.is_initialized()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_lost_or_a_cluster_that_cannot_be_joined_is_an_error(monkeypatch):
     with pytest.raises(OSError, match="^Ray gave up: "), ray_workers(most=1):
         ray.get(ray.remote(lambda: os._exit(1)).options(max_retries=1).remote())

@@ -74,6 +74,7 @@ def test_a_recipe_belongs_to_the_command_that_trains_it(name, command, capsys):
     assert f"{name} is for another command: {command} --recipe {name}." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_over_folds_each_image_is_judged_once_by_a_model_that_has_not_seen_it(shared_tank, tmp_path, capsys):
     words = ["--data-dir", str(shared_tank), "--epochs", "1", "--image-size", "16", "--folds", "2"]
     assert main(["pretrain", *words, "--output-dir", str(tmp_path / "experiment")]) == 0

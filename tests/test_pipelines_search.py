@@ -46,6 +46,7 @@ def searched(shared_tank, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_winner_is_a_run_trained_again_which_alone_keeps_weights(searched):
     found, winner = Search(searched), Run(searched / "best")
     assert (found.engine, found.algorithm) == ("kerastuner", "bayesian")

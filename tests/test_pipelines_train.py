@@ -107,6 +107,7 @@ def test_a_finished_run_is_never_overwritten_and_to_resume_it_changes_no_figure(
     assert before == {path: path.read_bytes() for path in before}
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_predictions(
     finished_run, shared_tank, tmp_path, monkeypatch, capsys, no_pages
 ):
@@ -130,6 +131,7 @@ def test_a_killed_training_goes_on_to_the_same_predictions(
     assert stopped.read("metrics.json") == unbroken.read("metrics.json")
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_it_is_scored_is_not_trained_again(shared_tank, tmp_path, monkeypatch, no_pages):
     with monkeypatch.context() as patch:
         patch.setattr(train_runs, "write_predictions", killed)
@@ -141,6 +143,7 @@ def test_a_run_killed_while_it_is_scored_is_not_trained_again(shared_tank, tmp_p
     assert run.finished and not run.path("checkpoint.npz").exists()
 
 
+@pytest.mark.slow
 def test_a_grid_leaves_a_study_with_the_best_on_validation_marked(grid):
     table = pd.read_csv(grid / "table.csv")
     assert list(table["name"]) == ["aquarium_four_conv", "aquarium_three_conv", "aquarium_five_conv"]

@@ -83,6 +83,7 @@ def left_over(written: str) -> list[str]:
     return shown
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_bar_that_is_cleared_before_the_next_line():
     written = in_a_terminal(EPOCHS, KERAS_BACKEND="tensorflow")
     assert re.search(r"\repoch  2/3: +[1-9]\d*%\|.*\| +\d/3 \[", written), written
@@ -90,6 +91,7 @@ def test_a_terminal_shows_a_bar_that_is_cleared_before_the_next_line():
     assert [line.split("  loss")[0] for line in lines] == [f"  epoch  {number}/3" for number in (1, 2, 3)] and not end
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_lines_alone():
     known = os.environ | {"PYTHONPATH": str(ROOT), "KERAS_BACKEND": "tensorflow"}
     done = subprocess.run([sys.executable, "-c", EPOCHS], env=known, capture_output=True, text=True, check=True)

@@ -66,6 +66,7 @@ def test_a_name_that_is_not_there_ends_in_the_nearest_one():
         mcv.find_dat  # noqa: B018
 
 
+@pytest.mark.slow
 def test_mypy_finds_three_mistakes_in_a_user_s_script_and_none_in_a_right_one(tmp_path, request):
     (tmp_path / "right.py").write_text(RIGHT, encoding="utf-8")
     (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")

@@ -153,6 +153,7 @@ def full_run(run_folder):
     return run_folder
 
 
+@pytest.mark.slow
 def test_every_text_of_a_run_page_can_be_translated(full_run, finished_run, missing):
     settings = {"tank", "Three classes in a tank", "resnet", "conv", *MEANINGS, "elsewhere"}
     for folder in (full_run, finished_run):

@@ -36,6 +36,7 @@ def test_a_file_may_lack_lines_that_a_person_deleted(tmp_path):
     assert again.of("b.jpg").class_name == "eel" and again.undo() == ["b.jpg"] and again.undo() == []
 
 
+@pytest.mark.slow
 def test_a_file_that_ends_at_any_byte_keeps_every_whole_line(tmp_path):
     answers = Corrections(tmp_path / "whole.csv")
     for name in ("a", "b, the first", "c"):

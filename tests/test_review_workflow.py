@@ -53,6 +53,7 @@ def answer(review, rows, name):
     Corrections(review.corrections).add(rows["image_id"].tolist(), CLASS, name)
 
 
+@pytest.mark.slow
 def test_own_images_are_listed_once_and_drawn_at_random_from_held_out_splits(run):
     lines = []
     review = mcv.review(run, page=False, log=lines.append)
@@ -99,6 +100,7 @@ def test_where_label_errors_cannot_be_searched_a_line_says_why(run, monkeypatch)
     assert "Label errors are not searched: No pretrained weights are here." in lines
 
 
+@pytest.mark.slow
 def test_answers_become_labels_of_a_new_run_with_the_same_split(run):
     before = {path: sha256(path) for path in map(Path, run.catalog["path"])}
     review = mcv.review(run, page=False, log=None)
@@ -137,6 +139,7 @@ def test_answers_become_labels_of_a_new_run_with_the_same_split(run):
     assert mcv.evaluate(new, log=None).metrics["accuracy"]["n"] == 40  # of labels that its data have otherwise
 
 
+@pytest.mark.slow
 def test_images_of_a_folder_join_train_and_the_random_ones_stay_out(run, photos, capsys):
     review = mcv.review(run, photos, page=False, log=None)
     items = review.items
@@ -183,6 +186,7 @@ def test_a_folder_of_train_images_alone_has_nothing_new(run, tmp_path, monkeypat
         mcv.review(run, tmp_path, page=False, log=None)
 
 
+@pytest.mark.slow
 def test_the_commands_export_import_and_train(run, photos, capsys, tmp_path):
     table = tmp_path / "answers.csv"
     printed = shown(capsys, "review", run.folder, photos, "--export", table)

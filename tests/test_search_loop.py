@@ -70,6 +70,7 @@ def whole(tmp_path_factory):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "algorithm"), PAIRS)
 def test_every_engine_tries_as_many_as_asked_and_none_twice(whole, engine, algorithm):
     trials, count = whole[engine, algorithm].trials, whole[engine, algorithm].count
@@ -80,6 +81,7 @@ def test_every_engine_tries_as_many_as_asked_and_none_twice(whole, engine, algor
         assert trial.status == "pruned" or trial.value == score(trial.values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [3, 6])
 @pytest.mark.parametrize(("engine", "algorithm"), PAIRS)
 def test_a_search_that_was_killed_goes_on_to_the_same_trials(whole, tmp_path, engine, algorithm, number):
@@ -93,6 +95,7 @@ def test_a_search_that_was_killed_goes_on_to_the_same_trials(whole, tmp_path, en
     assert work(search, lambda trial, report: pytest.fail("trained again"))  # it is over
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "algorithm"), PAIRS)
 def test_a_kill_before_or_after_a_trial_is_saved_loses_nothing(whole, tmp_path, engine, algorithm, monkeypatch):
     search = make(tmp_path / "search", engine, algorithm)

@@ -51,6 +51,7 @@ def page(search):
     return write_search_report(search.folder).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_every_text_of_a_search_page_can_be_translated(search, missing):
     for count in (0, 12):
         keep(search, count, by_rate)

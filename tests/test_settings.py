@@ -275,6 +275,7 @@ def small(shared_tank, tmp_path_factory):
     return run, fit.load_run(run, recipe)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [field.name for field in fields(Training) if field.name not in SOLVED])
 def test_a_setting_of_a_training_is_felt(key, small):
     assert key in FELT, f"what does training.{key} change of a fit? Write it into FELT"

@@ -127,6 +127,7 @@ def test_the_bootstrap_over_groups_holds_the_truth_and_over_images_does_not(grou
     assert max(over_images) < 0.85 and min(over_images) < 0.65, over_images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [20, 30, 60])
 def test_the_bootstrap_over_groups_holds_macro_figures(groups):
     rng, shares, right, kinds = np.random.default_rng(3), np.array([0.4, 0.3, 0.2, 0.1]), 0.75, 4
@@ -244,6 +245,7 @@ def test_recipes_that_only_seeds_move_are_told_apart_in_at_most_7_of_100_sets_an
     assert over_images > 0.15 * sets or moved < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("n", [63, 127, 223])
 def test_a_published_figure_of_one_more_seed_is_called_another_in_at_most_7_of_100_sets_and_near_5_where_seeds_differ(

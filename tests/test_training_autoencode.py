@@ -47,6 +47,7 @@ def train(run, recipe):
 SLOW = [pytest.param(recipe, marks=pytest.mark.slow) for recipe in (VARIATIONAL, UNETS)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [DENSE, *SLOW], ids=["dense", "variational", "unet"])
 def test_a_killed_training_ends_as_if_it_had_not_been(make_run, recipe):
     whole, killed = make_run("whole", recipe), make_run("killed", recipe)
@@ -68,6 +69,7 @@ def test_a_killed_training_ends_as_if_it_had_not_been(make_run, recipe):
             np.testing.assert_array_equal(here, there)
 
 
+@pytest.mark.slow
 def test_it_learns_to_give_back_more_than_at_first(make_run):
     recipe = UNETS.with_training(epochs=12, learning_rate=1e-2)
     run = make_run("unet", recipe)

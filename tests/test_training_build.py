@@ -87,6 +87,7 @@ def test_a_regularizer_of_the_model_itself_stays():
     assert len(model.losses) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", ["kernels", "all"])
 @pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "adamw", "sgd"])
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
@@ -101,6 +102,7 @@ def test_decoupled_weight_decay_shrinks_its_scope_alone(policy, optimizer, scope
         np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-6, err_msg=variable.path)
 
 
+@pytest.mark.slow
 def test_adamw_without_decay_decays_nothing_and_is_adam():
     adam, adamw = normalized(), normalized()
     for model, optimizer in ((adam, "adam"), (adamw, "adamw")):

@@ -202,6 +202,7 @@ def test_a_duration_is_said_in_words(seconds, words):
     assert duration(seconds) == words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("monitor", ["val_loss", "val_auc"])
 def test_a_resumed_training_ends_as_if_it_had_not_ended(tmp_path, monitor):
     watched = replace(PATIENT, monitor=monitor, early_stop_reductions=9)
@@ -230,6 +231,7 @@ EVERY = Training(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "training",
     [

@@ -183,6 +183,7 @@ def test_two_runs_of_one_recipe_predict_the_same_and_another_seed_does_not(make_
     assert not np.array_equal(predictions(runs[0]), predictions(runs[2]))
 
 
+@pytest.mark.slow
 def test_a_killed_cnn_ends_as_if_it_had_not_been(make_run, monkeypatch):
     whole, run = make_run("whole"), make_run("killed")
     train(whole)
@@ -252,6 +253,7 @@ def test_half_precision_is_kept_over_a_kill_and_leaves_with_the_recipe(make_run,
     assert train(make_run("plain"), CNN.with_training(epochs=1)).get_layer("conv1").compute_dtype == "float32"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [True, False])
 def test_frozen_batch_norm_stays_as_it_was(make_run, frozen):
     recipe = POND.with_model(trainable_layers=9, freeze_batch_norm=frozen).with_training(epochs=2, head_epochs=0)
@@ -340,6 +342,7 @@ def test_only_a_recipe_a_run_and_its_pixels_are_trained(fits, make_run):
         load_run(run, CNN.training)
 
 
+@pytest.mark.slow
 def test_the_calibration_set_changes_no_weight_and_other_validation_images_do(make_run, catalog):
     recipe = CNN.with_training(calibration=0.4, epochs=4)
     mask = catalog["image_id"].isin(catalog["image_id"][calibration_mask(catalog, 0.4, recipe.training.seed)])

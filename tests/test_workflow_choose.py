@@ -98,6 +98,7 @@ def test_images_that_do_not_decode_are_an_error_with_its_reason(catalog, network
         mcv.train(catalog, backbone=network, folder=tmp_path / "run", **SIDE)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pages")
 @pytest.mark.parametrize(("gain", "error"), [(1.0, 0.5), (-1.0, np.inf)])
 def test_fine_tuning_is_kept_where_held_out_images_say_so(gain, error, catalog, network, tmp_path, monkeypatch):
@@ -118,6 +119,7 @@ def test_fine_tuning_is_kept_where_held_out_images_say_so(gain, error, catalog, 
     pd.testing.assert_frame_equal(predictions(again), predictions(run))
 
 
+@pytest.mark.slow
 def test_a_killed_fine_tuning_goes_on_to_the_same_predictions(catalog, network, tmp_path, no_pages):
     class Killed(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -304,6 +306,7 @@ def test_features_that_are_known_are_not_computed_again(view, catalog, network, 
     np.testing.assert_allclose(fresh.arrays[0][fresh.places], features[:6], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_from_scratch_few_images_train_for_more_epochs(catalog, tmp_path, network, monkeypatch, no_pages):
     few, many = (until_it_stops_improving(FOUR_CONV, images).training for images in (64, 64_000))
     assert few.early_stop_patience == 200 and many.early_stop_patience == 12 and few.epochs > many.epochs

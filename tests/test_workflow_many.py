@@ -38,6 +38,7 @@ def catalog(tmp_path_factory) -> pd.DataFrame:
     return mcv.read_catalog(manifest_of_folder(root))
 
 
+@pytest.mark.slow
 def test_a_search_of_a_catalog_returns_its_trials_and_the_best_run_and_says_nothing(
     catalog, tmp_path, capsys, no_pages
 ):
