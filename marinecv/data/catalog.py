@@ -15,18 +15,15 @@ from marinecv.data.readers import reader_of
 from marinecv.data.splits.partition import allocate
 from marinecv.data.splits.split_catalog import sort_by_split
 from marinecv.data.user_tables import PLACE_COLUMNS, as_catalog, is_usable, usable
-from marinecv.schema import check_choice, check_integer, check_type
+from marinecv.schema import check_choice, check_integer
 
 CATALOG_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", "height", "dominance", "problem"]
 
 
 def read_layout(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the images of a data set of any layout, as `with_places` does, and its boxes as the reader does."""
-    check_type(Manifest, manifest=manifest)
-    if manifest.root is None:
-        raise ValueError(
-            f'The files of "{manifest.name}" are not located yet. Expected a manifest from find_data(...).'
-        )
+    if not isinstance(manifest, Manifest) or manifest.root is None:
+        raise ValueError(f"Expected the manifest of find_data(data_dir=...). Received: {manifest!r:.60}.")
     reader = reader_of(manifest.layout)
     if manifest.columns and not reader.takes_columns:
         raise ValueError(

@@ -53,7 +53,7 @@ def write_table(path: str | Path, table: pd.DataFrame, float_format: str | None 
 
 def delimiter_of(text: str, delimiters: str = DELIMITERS) -> str:
     """Return the delimiter that the first line of a table has most often."""
-    return max(delimiters, key=io.StringIO(text, newline="").readline().count)
+    return max(delimiters, key=re.match(r"[^\r\n]*", text)[0].count)
 
 
 def read_table(path: str | Path, delimiters: str = ",") -> pd.DataFrame:
