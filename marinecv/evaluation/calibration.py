@@ -6,7 +6,6 @@ and gives temperature 0 where all images are right; the tests compare both.
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from marinecv.evaluation.estimates import mean_estimate
@@ -69,6 +68,8 @@ def fit_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
 
     def loss(log_temperature: float) -> float:
         return -(target * log_softmax(logits / np.exp(log_temperature), axis=1)).sum() / n
+
+    from scipy.optimize import minimize_scalar
 
     # The loss is convex in 1/T, so it has one minimum along log T too.
     bounds = np.log([MIN_TEMPERATURE, MAX_TEMPERATURE])

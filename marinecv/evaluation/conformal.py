@@ -7,7 +7,7 @@ compare both.
 from math import ceil
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 COVERAGE = 0.9
 MIN_IMAGES_FOR_COVERAGE = 20
@@ -48,7 +48,7 @@ def coverage_range(n: int, coverage: float = COVERAGE) -> tuple[float, float]:
     Source: Vovk (2012), Conditional validity of inductive conformal predictors, https://arxiv.org/abs/1209.2673.
     """
     rank = _rank(n, coverage)
-    low, high = beta.ppf([0.025, 0.975], rank, n + 1 - rank)
+    low, high = betaincinv(rank, n + 1 - rank, [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -7,11 +7,10 @@ groups. The tests compare Wilson's interval with scipy's.
 from math import sqrt
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
-from scipy.stats import binomtest, norm
+from scipy.special import bdtr, ndtr, ndtri, stdtrit
 
 LEVEL = 0.95  # confidence of every interval and test
-Z = float(norm.ppf((1 + LEVEL) / 2))
+Z = float(ndtri((1 + LEVEL) / 2))
 RESAMPLES = 2000
 CELLS_AT_A_TIME = 4_000_000  # of the resampled groups, 32 MB of numbers
 
@@ -106,7 +105,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
     `only_a` images are classified correctly by the first classifier alone, `only_b` by the second alone.
     """
     discordant = only_a + only_b
-    return float(binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
+    return min(1.0, 2 * float(bdtr(min(only_a, only_b), discordant, 0.5)))
 
 
 def smallest_paired_difference(discordant: int, n: int) -> float:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.covariance import ledoit_wolf
-from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from marinecv.files.atomic import whole_file
@@ -22,6 +20,9 @@ def fit_distance(embeddings: np.ndarray, class_names: Sequence[str]) -> dict[str
     components of unit within-class covariance; and `means` (classes, k) there. Source: Lee et al. (2018),
     https://arxiv.org/abs/1807.03888; Ledoit and Wolf (2004).
     """
+    from sklearn.covariance import ledoit_wolf
+    from sklearn.decomposition import PCA
+
     embeddings, labels = np.asarray(embeddings, np.float64), np.asarray(class_names)
     # Threads sum in any order. Embeddings that are all equal have no variance to divide by.
     with threadpool_limits(1), np.errstate(invalid="ignore"):
