@@ -83,11 +83,8 @@ def clean_boxes(boxes: pd.DataFrame, sizes: pd.DataFrame, flat_boxes: str = "kee
         refuse_flat(boxes)
     boxes["problem"] = boxes["problem"].mask(is_flat(boxes) & is_usable(boxes), "no area")
     of_image = sizes.set_index("image_id").reindex(boxes["image_id"])
-    inside = boxes[CORNERS].copy()
-    for axis, size in (("x", "width"), ("y", "height")):
-        edge = of_image[size].astype(float).where(of_image[size] > 0, np.inf).to_numpy()
-        for corner in (f"{axis}min", f"{axis}max"):
-            inside[corner] = inside[corner].clip(lower=0, upper=edge)
+    edges = of_image[["width", "height"] * 2].to_numpy(float)
+    inside = np.minimum(boxes[CORNERS].clip(lower=0), np.where(edges > 0, edges, np.inf))
     known = (of_image["width"] > 0).to_numpy() & is_usable(boxes)
     outside = known & is_flat(inside)
     clipped = known & ~outside & (inside != boxes[CORNERS]).any(axis=1)

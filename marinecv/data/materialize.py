@@ -30,7 +30,12 @@ def materialize(catalog: pd.DataFrame, folder: str | Path) -> Path:
         names = rows["image_id"].str.rpartition("/")[2]
         places = rows["split"].map(splits) + "/" + rows["class_name"].map(classes) + "/" + names
         for path, link in zip(rows["path"], numbered(places), strict=True):
-            _link(path, links / link)
+            made = links / link
+            made.parent.mkdir(parents=True, exist_ok=True)
+            if is_record(path):
+                made.write_bytes(read_bytes(path))
+            else:
+                link_or_copy(Path(path).resolve(), made, or_symbolic=True)
         _refuse_filled(folder)  # another process may have been faster
         folder.mkdir(exist_ok=True)
         for split in sorted(links.iterdir()):
@@ -60,14 +65,6 @@ def numbered(paths: Iterable[str]) -> Iterator[str]:
             number, path = number + 1, f"{stem}_{number}{suffix}"
         taken.add(path.casefold())
         yield path
-
-
-def _link(original: str, link: Path) -> None:
-    link.parent.mkdir(parents=True, exist_ok=True)
-    if is_record(original):
-        link.write_bytes(read_bytes(original))
-    else:
-        link_or_copy(Path(original).resolve(), link, or_symbolic=True)
 
 
 def link_or_copy(source: Path, made: Path, or_symbolic: bool = False) -> bool:

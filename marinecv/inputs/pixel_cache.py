@@ -36,11 +36,7 @@ _LAST: dict[str, np.ndarray] = {}  # the last array in memory, by its files and 
 
 
 def load_pixels(
-    catalog: pd.DataFrame,
-    spec: ImageSpec,
-    *,
-    memory_budget_bytes: int = MEMORY_BUDGET_BYTES,
-    log: Log | None = None,
+    catalog: pd.DataFrame, spec: ImageSpec, *, memory_budget_bytes: int = MEMORY_BUDGET_BYTES, log: Log | None = None
 ) -> tuple[np.ndarray | Stream, pd.DataFrame]:
     """Decode and fit every usable image of a catalog.
 

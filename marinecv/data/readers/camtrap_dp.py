@@ -100,12 +100,8 @@ def _record(row: Row, observations: list[Row], camera: str) -> Labeled:
 
 def _media_of_events(events: list[Row], media: list[Row]) -> list[list[str]]:
     """Return for each observation of an event the ids of the media of its deployment in that time."""
-    starts, ends, moments = _seconds(
-        *(
-            [row.get(name, "") for row in rows]
-            for rows, name in ((events, "eventStart"), (events, "eventEnd"), (media, "timestamp"))
-        )
-    )
+    columns = (events, "eventStart"), (events, "eventEnd"), (media, "timestamp")
+    starts, ends, moments = _seconds(*([row.get(name, "") for row in rows] for rows, name in columns))
     clock, found, moment = defaultdict(list), [], itemgetter(0)
     for row, time in sorted(zip(media, moments, strict=True), key=itemgetter(1)):
         if time == time:
@@ -138,8 +134,7 @@ def _rows(root: Path, name: str, paths: list[Path]) -> list[Row]:
             if problem := row_problem({}, len(cells) - len(header)):
                 raise ValueError(f"Row {source} {problem}. Expected a CSV. Correct the row.")
             cells = [re.sub(r"^(\d+)\.0+$", r"\1", text_of(cell)) for cell in cells]
-            row = dict.fromkeys(TABLES[name], "") | dict(zip(header, cells, strict=False))
-            rows.append(row | {"source": source})
+            rows.append(dict.fromkeys(TABLES[name], "") | dict(zip(header, cells, strict=False)) | {"source": source})
     return rows
 
 

@@ -95,11 +95,10 @@ def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
     records = []
     for number, (image_id, image) in enumerate(zip(sizes, images, strict=True)):
         images[number] = None
-        name = name_in(image, "file_name")
         classes = labels.get(image_id) or of_sequence.get(image_id) or {}
         problem = f"its category is not in categories ({classes['']})" if "" in classes else ""
         record = Labeled(
-            name=name,
+            name=name_in(image, "file_name"),
             source=where,
             class_names=tuple(classes),
             camera=text_of(image.get("location")),
