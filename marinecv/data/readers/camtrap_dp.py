@@ -103,9 +103,9 @@ def _media_of_events(events: list[Row], media: list[Row]) -> list[list[str]]:
     columns = (events, "eventStart"), (events, "eventEnd"), (media, "timestamp")
     starts, ends, moments = _seconds(*([row.get(name, "") for row in rows] for rows, name in columns))
     clock, found, moment = defaultdict(list), [], itemgetter(0)
-    for row, time in sorted(zip(media, moments, strict=True), key=itemgetter(1)):
-        if time == time:
-            clock[row["deploymentID"]].append((time, row["mediaID"]))
+    timed = [(row, time) for row, time in zip(media, moments, strict=True) if time == time]  # NaN is not sorted
+    for row, time in sorted(timed, key=itemgetter(1)):
+        clock[row["deploymentID"]].append((time, row["mediaID"]))
     for row, start, end in zip(events, starts, ends, strict=True):
         times = clock[row["deploymentID"]] if start <= end else []
         inside = times[bisect_left(times, start, key=moment) : bisect_right(times, end, key=moment)]
