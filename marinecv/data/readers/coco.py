@@ -109,7 +109,7 @@ def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
             problem="is marked as corrupt" if image.get("corrupt") is True else problem,
         )
         records.append(record)
-    for image_id in {**boxes, **labels, **of_sequence}.keys() - sizes.keys():
+    for image_id in sorted({*boxes, *labels, *of_sequence} - sizes.keys()):
         problem = f"annotations of {where} name it and images does not"
         records.append(Labeled(name=f"image id {image_id}", source=where, problem=problem))
     return records

@@ -73,7 +73,7 @@ def _images_and_label_files(root: Path) -> tuple[dict[Path, str], dict[Path, Pat
                 "beside each image. Export it again, or move it away."
             )
     refuse_unmatched("labels/", labels.values(), labels, split_of | published)
-    for image in labels.keys() - split_of:
+    for image in sorted(labels.keys() - split_of):
         split_of[image] = next((split for split, folder in _image_folders(root) if folder in image.parents), "")
     return split_of | published, labels, lists
 
