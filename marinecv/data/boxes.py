@@ -106,8 +106,7 @@ def boxes_of(boxes: pd.DataFrame, sizes: pd.DataFrame | None, flat_boxes: str) -
                 f"None of the {len(boxes)} boxes is of an image of the catalog; the first is of "
                 f"{boxes['image_id'].iloc[0]!r}. Expected image ids such as {[*sizes['image_id'].head(1)]}."
             )
-        unknown = image_ids.isna() & is_usable(boxes)
-        problem = boxes["problem"].mask(unknown, "its image is not in the catalog")
+        problem = boxes["problem"].mask(image_ids.isna() & is_usable(boxes), "its image is not in the catalog")
         boxes = boxes.assign(image_id=image_ids.fillna(boxes["image_id"]), problem=problem)
     clean = clean_boxes(boxes, as_catalog(sizes).drop_duplicates("image_id"), flat_boxes)
     return pd.concat([clean, boxes.drop(columns=clean.columns)], axis=1)

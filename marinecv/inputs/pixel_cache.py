@@ -167,8 +167,7 @@ def read_pixels(paths: Iterable[str], spec: ImageSpec) -> tuple[np.ndarray, dict
     check_type(ImageSpec, spec=spec)
     paths = list(paths)
     pixels = np.empty((len(paths), *spec.shape), np.uint8)
-    problems = enumerate(read_header(Path(path))[2] for path in paths)
-    refused = {index: why for index, why in problems if why}
+    refused = {index: why for index, path in enumerate(paths) if (why := read_header(Path(path))[2])}
     return pixels, _decode_into(pixels, paths, spec, None, refused)
 
 

@@ -57,8 +57,7 @@ def read_camtrap_dp(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         for number in by_event.intersection(numbers):
             of_media[number].append(row)
     if by_event:
-        sentence = "{n} images have the class of their event, which one image may not show."
-        decisions.append(tr(sentence, n=len(by_event)))
+        decisions.append(tr("{n} images have the class of their event, which one image may not show.", n=len(by_event)))
     of_one = [row["mediaID"] for row in used if row["mediaID"]]
     if lost := sum(number not in of_media for number in of_one) + of_events.count([]):
         decisions.append(tr("{n} of {of} observations are of no image of the package.", n=lost, of=len(used)))

@@ -42,8 +42,7 @@ def read_cub(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     }
     rows = [*zip(named["path"], named["split"], named["class_name"], strict=True)]
     images = image_table(root, rows + [(path, "") for path in unnamed], unnamed)
-    boxes = _read_boxes(root, named.assign(image_id=images["image_id"].iloc[: len(named)].to_numpy()))
-    return images, boxes
+    return images, _read_boxes(root, named.assign(image_id=images["image_id"].iloc[: len(named)].to_numpy()))
 
 
 def cub_classes(manifest: Manifest) -> pd.DataFrame:

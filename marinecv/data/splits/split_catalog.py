@@ -211,8 +211,7 @@ def _published(catalog: pd.DataFrame, rng: np.random.Generator, fractions: Seque
     weights = [0.0 if (splits == split).any() else fraction for split, fraction in zip(SPLITS, fractions, strict=True)]
     if train.any() and sum(weights[1:]):
         weights[0] = 1 - sum(weights[1:])
-        in_groups = partition.has_groups(catalog[train])
-        divide = partition.partition_groups if in_groups else partition.partition_by_class
+        divide = partition.partition_groups if partition.has_groups(catalog[train]) else partition.partition_by_class
         splits[train] = _split_names(divide(catalog[train], rng, weights))
     return splits
 
