@@ -55,8 +55,7 @@ def convert(data: Any, kind: Any, what: object) -> Any:
 def checked_dataclass(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass of keyword arguments that are checked against their annotations.
 
-    NumPy numbers become Python's and lists tuples before `__post_init__`. A name that is no field is a TypeError with
-    the nearest field name.
+    NumPy numbers become Python's and lists tuples before `__post_init__`. An unknown name is a TypeError with a hint.
     """
     post_init = getattr(cls, "__post_init__", lambda self: None)
 

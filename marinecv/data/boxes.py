@@ -43,8 +43,7 @@ def as_boxes(boxes: pd.DataFrame) -> pd.DataFrame:
     """Return a user's boxes with the columns `BOX_COLUMNS` and a new index; other columns stay.
 
     Roboflow's columns filename, class, xmin, ymin, xmax and ymax suffice. A row without image or class, or with a
-    corner that is missing, infinite or no number, has its reason in `problem`. Raises ValueError where a column is
-    missing.
+    corner that is missing, infinite or no number, has its reason in `problem`. A missing column is a ValueError.
     """
     if isinstance(boxes, pd.DataFrame) and not len(boxes.columns):
         boxes = pd.DataFrame(columns=BOX_COLUMNS)

@@ -18,8 +18,7 @@ MAX_NAME_BYTES = 200  # bytes of a folder's name; file systems take 255
 def materialize(catalog: pd.DataFrame, folder: str | Path) -> Path:
     """Link every usable image as split/class/file: a hard link, else a symbolic one, else a copy, as always of a pack.
 
-    They appear when all are made, in a new or empty folder. Classes whose folders macOS and Windows would merge, such
-    as Eel and eel, become Eel and eel_2.
+    All appear at once, in a new or empty folder. Classes that macOS and Windows would merge become Eel and eel_2.
     """
     folder, rows = Path(folder).absolute(), usable(catalog)
     _refuse_filled(folder)

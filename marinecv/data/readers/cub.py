@@ -48,8 +48,7 @@ def read_cub(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
 def cub_classes(manifest: Manifest) -> pd.DataFrame:
     """Return the classes that are read, in the order of classes.txt: `folder` and `class_name`, by number.
 
-    "001.Black_footed_Albatross" is called "Black footed Albatross". Where the manifest has `folder_classes`, only those
-    are read, under its names.
+    "001.Black_footed_Albatross" is called "Black footed Albatross". A manifest's `folder_classes` limit and name them.
     """
     folders = read_numbered(manifest.root / CLASSES)["value"].map(normalize_name)
     if chosen := manifest.folder_classes:
