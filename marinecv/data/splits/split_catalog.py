@@ -181,7 +181,7 @@ def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     check_columns(table, ("image_id", "split"), path)
     catalog = as_catalog(catalog).reset_index(drop=True)
     known, table["split"] = catalog["image_id"], table["split"].map(normalize_name)
-    ids = table["image_id"].replace(match_names(table["image_id"], known))
+    ids = table["image_id"].map(match_names(table["image_id"], known)).fillna(table["image_id"])
     splits = folder_splits({*table["split"]})
     checks = {
         "is no image of these data": ~ids.isin(known),
