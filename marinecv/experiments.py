@@ -125,9 +125,7 @@ def run_row(run: Run) -> dict:
     """Return accuracies by split with interval and n, validation log loss and costs; of an autoencoder the MSE."""
     metrics, timing, is_autoencoder = run.metrics, run.timing, run.is_autoencoder
     row, name = {}, "mse" if is_autoencoder else "accuracy"
-    for split in (*SCORED_SPLITS, "train"):
-        if split not in metrics:
-            continue
+    for split in filter(metrics.get, (*SCORED_SPLITS, "train")):
         metric = metrics[split][name]
         row[f"{split}_{name}"] = metric["value"]
         if split != "train":

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,8 +89,7 @@ class Run:
 
     def read(self, name: str) -> dict:
         """Read a JSON file of the run."""
-        with self.with_hint(name):
-            return read_json(self.path(name))
+        return self._load(name, read_json)
 
     @property
     def finished(self) -> bool:
@@ -156,14 +155,12 @@ class Run:
     @property
     def history(self) -> pd.DataFrame:
         """The training history, a row an epoch."""
-        with self.with_hint("history.csv"):
-            return read_history(self.path("history.csv"))
+        return self._load("history.csv", read_history)
 
     @property
     def metrics(self) -> dict[str, dict]:
         """The metrics of each split, each with value, bounds and n."""
-        with self.with_hint("metrics.json"):
-            return read_metrics(self.path("metrics.json"))
+        return self._load("metrics.json", read_metrics)
 
     @property
     def attributes(self) -> pd.DataFrame:
@@ -181,14 +178,12 @@ class Run:
     @property
     def timing(self) -> Timing:
         """The cost of the training."""
-        with self.with_hint("timing.json"):
-            return read(self.path("timing.json"), Timing)
+        return self._load("timing.json", read, Timing)
 
     @property
     def environment(self) -> Environment:
         """The command that made it, and the commit of marinecv."""
-        with self.with_hint("environment.json"):
-            return read(self.path("environment.json"), Environment)
+        return self._load("environment.json", read, Environment)
 
     @property
     def calibration(self) -> Calibration:
@@ -205,8 +200,7 @@ class Run:
     @property
     def preprocessing(self) -> Preprocessing:
         """What the model file cannot hold: class names, image spec, demonstration or not."""
-        with self.with_hint("preprocessing.json"):
-            return read_preprocessing(self.path("preprocessing.json"))
+        return self._load("preprocessing.json", read_preprocessing)
 
     @property
     def shared_preprocessing(self) -> dict:
@@ -239,6 +233,10 @@ class Run:
             fix = "Make the run again with run_of_model." if self.is_external else FIX_HINTS.get(name, RESTORE_HINT)
             raise ValueError(f"{error} {fix.format(folder=self.folder)}") from error
 
+    def _load(self, name: str, load: Callable, *kind: type):
+        with self.with_hint(name):
+            return load(self.path(name), *kind)
+
     def load_model(self) -> "keras.Model":
         """Load the trained model, in Keras' safe mode, for prediction; ValueError where it is missing or damaged."""
         if not self.path("model.keras").is_file():
@@ -246,8 +244,7 @@ class Run:
             raise ValueError(f"{self.folder} has no model.keras: it was not trained to the end. {fix}")
         from marinecv.models.safe_load import load_model
 
-        with self.with_hint("model.keras"):
-            return load_model(self.path("model.keras"))
+        return self._load("model.keras", load_model)
 
     def note(self, text: str) -> None:
         """Append a line with the time to `log.txt`."""
@@ -290,13 +287,9 @@ def next_folder(parent: str | Path, name: str) -> Path:
 
 def list_runs(parent: str | Path) -> list[Run]:
     """Return every run below a folder, sorted by path; of a search only the best."""
-    runs = []
-    for path in sorted(Path(parent).rglob("recipe.json")):
-        folder = path.parent
-        is_trial = any((above / "search.json").is_file() for above in (folder.parent, folder.parent.parent))
-        if path.is_file() and (folder.name == "best" or not is_trial):
-            runs.append(Run(folder))
-    return runs
+    folders = [path.parent for path in sorted(Path(parent).rglob("recipe.json")) if path.is_file()]
+    trials = {folder for folder in folders if any((above / "search.json").is_file() for above in folder.parents[:2])}
+    return [Run(folder) for folder in folders if folder.name == "best" or folder not in trials]
 
 
 def read_history(path: str | Path) -> pd.DataFrame:

@@ -55,8 +55,7 @@ def convert(data: Any, kind: Any, what: object) -> Any:
 def checked_dataclass(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass of keyword arguments that are checked against their annotations.
 
-    NumPy numbers become Python's and lists tuples before `__post_init__`. A name that is no field is a TypeError with
-    the nearest field name.
+    NumPy numbers become Python's and lists tuples before `__post_init__`. An unknown name is a TypeError with a hint.
     """
     post_init = getattr(cls, "__post_init__", lambda self: None)
 
@@ -129,8 +128,8 @@ def check_integer(value: Any, name: str, low: int = 0) -> int:
 
 def names(values: Sequence[str], what: object) -> tuple[str, ...]:
     """Return names as a tuple; raise ValueError where one is empty or occurs twice."""
-    wrong = [name for number, name in enumerate(values) if not name.strip() or name in values[:number]]
-    if wrong:
+    first = {name: number for number, name in reversed([*enumerate(values)])}
+    if wrong := [name for number, name in enumerate(values) if not name.strip() or first[name] < number]:
         raise ValueError(f"{what} are {tuple(values)!r:.200}: {wrong[0]!r} is empty or there twice.")
     return tuple(values)
 

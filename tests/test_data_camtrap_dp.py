@@ -91,6 +91,14 @@ def test_the_class_of_an_image(tmp_path, observations, class_name, problem):
     assert other[["class_name", "camera", "sequence", "problem"]].tolist() == ["Lutra lutra", "d2", "e1", ""]
 
 
+def test_an_image_without_a_time_does_not_disturb_the_events_of_others(tmp_path):
+    later = OTHER.replace("d2", "d1").replace("https://example.org/m/2", "media/b.jpg")
+    media = later + "m3,d1,,media/c.jpg,c.jpg,image/jpeg\n" + IMAGE
+    write(tmp_path, observed(event="e,2025-04-02T05:11:00+02:00,2025-04-02T05:11:08+02:00", **NO_EVENT), media)
+    assert row_of(tmp_path)["class_name"] == "Vulpes vulpes"
+    assert row_of(tmp_path, "media/b.jpg")[["class_name", "problem"]].tolist() == ["", "no box"]
+
+
 def test_lists_of_paths_packed_tables_whole_numbers_and_what_is_said(tmp_path):
     write(
         tmp_path,

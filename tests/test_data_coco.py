@@ -10,6 +10,7 @@ from marinecv.data.accounting import ANNOTATION, count_files, reading_lines
 from marinecv.data.boxes import CORNERS
 from marinecv.data.catalog import read_boxes, read_catalog
 from marinecv.data.manifests import Manifest, manifest_of_folder
+from marinecv.data.readers.coco import read_coco
 
 CATEGORIES = [{"id": 3, "name": "red fox", "supercategory": "animal"}, {"id": 9, "name": "cat"}]
 HASHES = "0123456789abcdef" * 2, "f" * 32
@@ -126,6 +127,13 @@ def test_fractions_bad_boxes_and_annotations_of_no_image(tmp_path):
     assert problems[0].endswith("expected a category_id that categories lists, not -1")
     assert all(problem.startswith("bad row") for problem in problems)
     assert catalog.loc["image id 8", "problem"] == "annotations of x.json name it and images does not"
+
+
+def test_rows_have_one_order_in_every_process(tmp_path):  # else a pack is taken for one of other images
+    draw(tmp_path / "a.jpg")
+    write(tmp_path / "x.json", [image(1, "a.jpg")], [mark(number) for number in (1, *range(20, 60))])
+    images, _ = read_coco(manifest_of_folder(tmp_path))
+    assert images["image_id"].tolist() == ["a.jpg", *(f"image id {number}" for number in range(20, 60))]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,14 @@ def test_images_and_label_files_without_the_other_keep_their_rows(tmp_path):
     assert read_boxes(manifest)["problem"].tolist() == ["", "the size of its image is unknown"]
 
 
+def test_rows_have_one_order_in_every_process(tmp_path):  # else a pack is taken for one of other images
+    manifest = make(tmp_path, [FISH], "images", "labels")
+    for number in range(20, 60):
+        (tmp_path / f"labels/{number}.txt").write_text(FISH)
+    images, _ = read_yolo(manifest)
+    assert images["image_id"].tolist() == ["images/a.jpg", *(f"images/{number}.jpg" for number in range(20, 60))]
+
+
 @ORDERS
 def test_images_in_sub_folders_are_read_with_the_labels_of_theirs(tmp_path, order):
     manifest = make(tmp_path, [FISH], *order)

@@ -173,21 +173,21 @@ reef.write_demo_images(sys.argv[1])
 def test_an_interrupted_materialize_leaves_an_empty_place_and_can_be_repeated(roboflow_folder, tmp_path, monkeypatch):
     catalog = read_catalog(manifest_of_folder(roboflow_folder))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(materialize, "_link", Mock(side_effect=[None] * 4 + [KeyboardInterrupt]))
+        patch.setattr(materialize, "link_or_copy", Mock(side_effect=[None] * 4 + [KeyboardInterrupt]))
         materialize.materialize(catalog, tmp_path / "pairs")
     assert not (tmp_path / "pairs").exists()
     assert len(list(materialize.materialize(catalog, tmp_path / "pairs").rglob("*.jpg"))) == 12
 
 
 def test_two_who_materialize_at_once_do_not_mix(roboflow_folder, tmp_path, monkeypatch):
-    catalog, real = read_catalog(manifest_of_folder(roboflow_folder)), materialize._link
+    catalog, real = read_catalog(manifest_of_folder(roboflow_folder)), materialize.link_or_copy
 
-    def be_slower(*args):
+    def be_slower(*args, **options):
         (tmp_path / "pairs").mkdir(exist_ok=True)
         (tmp_path / "pairs" / "other.jpg").touch()
-        real(*args)
+        real(*args, **options)
 
-    monkeypatch.setattr(materialize, "_link", be_slower)
+    monkeypatch.setattr(materialize, "link_or_copy", be_slower)
     with pytest.raises(ValueError, match="is not empty"):
         materialize.materialize(catalog, tmp_path / "pairs")
     assert [path.name for path in (tmp_path / "pairs").iterdir()] == ["other.jpg"]

@@ -43,8 +43,7 @@ def as_boxes(boxes: pd.DataFrame) -> pd.DataFrame:
     """Return a user's boxes with the columns `BOX_COLUMNS` and a new index; other columns stay.
 
     Roboflow's columns filename, class, xmin, ymin, xmax and ymax suffice. A row without image or class, or with a
-    corner that is missing, infinite or no number, has its reason in `problem`. Raises ValueError where a column is
-    missing.
+    corner that is missing, infinite or no number, has its reason in `problem`. A missing column is a ValueError.
     """
     if isinstance(boxes, pd.DataFrame) and not len(boxes.columns):
         boxes = pd.DataFrame(columns=BOX_COLUMNS)
@@ -83,11 +82,8 @@ def clean_boxes(boxes: pd.DataFrame, sizes: pd.DataFrame, flat_boxes: str = "kee
         refuse_flat(boxes)
     boxes["problem"] = boxes["problem"].mask(is_flat(boxes) & is_usable(boxes), "no area")
     of_image = sizes.set_index("image_id").reindex(boxes["image_id"])
-    inside = boxes[CORNERS].copy()
-    for axis, size in (("x", "width"), ("y", "height")):
-        edge = of_image[size].astype(float).where(of_image[size] > 0, np.inf).to_numpy()
-        for corner in (f"{axis}min", f"{axis}max"):
-            inside[corner] = inside[corner].clip(lower=0, upper=edge)
+    edges = of_image[["width", "height"] * 2].to_numpy(float)
+    inside = np.minimum(boxes[CORNERS].clip(lower=0), np.where(edges > 0, edges, np.inf))
     known = (of_image["width"] > 0).to_numpy() & is_usable(boxes)
     outside = known & is_flat(inside)
     clipped = known & ~outside & (inside != boxes[CORNERS]).any(axis=1)
@@ -109,8 +105,7 @@ def boxes_of(boxes: pd.DataFrame, sizes: pd.DataFrame | None, flat_boxes: str) -
                 f"None of the {len(boxes)} boxes is of an image of the catalog; the first is of "
                 f"{boxes['image_id'].iloc[0]!r}. Expected image ids such as {[*sizes['image_id'].head(1)]}."
             )
-        unknown = image_ids.isna() & is_usable(boxes)
-        problem = boxes["problem"].mask(unknown, "its image is not in the catalog")
+        problem = boxes["problem"].mask(image_ids.isna() & is_usable(boxes), "its image is not in the catalog")
         boxes = boxes.assign(image_id=image_ids.fillna(boxes["image_id"]), problem=problem)
     clean = clean_boxes(boxes, as_catalog(sizes).drop_duplicates("image_id"), flat_boxes)
     return pd.concat([clean, boxes.drop(columns=clean.columns)], axis=1)

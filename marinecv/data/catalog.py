@@ -56,8 +56,7 @@ def read_boxes(
     Args:
         manifest: of located files; or a DataFrame, one row a box: `image_id` of the catalog, `class_name` and corners.
         flat_boxes: "keep" boxes without area as unusable rows, or raise an "error".
-        sizes: the catalog of a DataFrame's images. Without one, boxes are clipped to the DataFrame's own columns
-            `width` and `height`, if it has them.
+        sizes: the catalog of a DataFrame's images, to clip boxes; else its own columns `width` and `height`, if any.
     Returns:
         DataFrame with `BOX_COLUMNS`, `clipped` and a DataFrame's other columns; corners float64, in pixels as
         displayed. A row that cannot be used has its reason in `problem`.
@@ -92,8 +91,7 @@ def read_catalog(
         log: called with a sentence where annotation rows cannot be read.
     Returns:
         DataFrame with `CATALOG_COLUMNS` and `PLACE_COLUMNS`, see `with_places`; `dominance` is the fraction of the
-        image's scores that its class has, 0 to 1 (1.0 where no boxes decide), `problem` is "" for every image that can
-        be used.
+        image's scores that its class has, 0 to 1 (1.0 where no boxes decide), `problem` is "" for a usable image.
     Raises:
         ValueError: as `read_boxes`.
     """
@@ -209,18 +207,16 @@ def limit_catalog(catalog: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
 
 def _label_images(catalog: pd.DataFrame, boxes: pd.DataFrame, rule: str, images_without_boxes: str) -> pd.DataFrame:
     """Give each image the class that the reader stated of the whole image, else that of its boxes."""
-    labels = dominant_class(boxes, rule).set_index("image_id").reindex(catalog["image_id"])
+    labels = dominant_class(boxes, rule).set_index("image_id").reindex(catalog["image_id"]).set_axis(catalog.index)
     stated = catalog["class_name"] != ""
     boxed = catalog["image_id"].isin(boxes["image_id"])
-    unlabeled = labels["class_name"].isna().to_numpy() & is_usable(catalog) & ~stated
-    class_names, dominance = labels["class_name"].fillna("").to_numpy(), labels["dominance"].to_numpy()
+    unlabeled = labels["class_name"].isna() & is_usable(catalog) & ~stated
     catalog = catalog.assign(
-        class_name=catalog["class_name"].where(stated, class_names),
-        dominance=catalog["dominance"].where(stated, dominance),
+        class_name=catalog["class_name"].where(stated, labels["class_name"].fillna("")),
+        dominance=catalog["dominance"].where(stated, labels["dominance"]),
     )
     first_box = boxes.drop_duplicates("image_id").set_index("image_id")[["problem", "source"]].astype(str)
-    first_box = first_box.reindex(catalog["image_id"], fill_value="")
-    reasons = ("no usable box: " + first_box["problem"] + " (" + first_box["source"] + ")").to_numpy()
+    reasons = catalog["image_id"].map("no usable box: " + first_box["problem"] + " (" + first_box["source"] + ")")
     catalog["problem"] = catalog["problem"].mask(unlabeled & boxed, reasons)
     empty = unlabeled & ~boxed
     if images_without_boxes == "skip":

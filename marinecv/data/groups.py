@@ -31,8 +31,7 @@ def group_catalog(catalog: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 
     An image that has a group (a sub-folder: a camera, a video) keeps it. The rest are grouped by the copies, near
     copies and blocks of frames in `pairs`, as `find_pairs` returns them; such a group is named after its first image.
-    Groups that share a `sequence` of one camera become one. Pairs of neighboring frames are not followed: they would
-    chain into one giant group.
+    Groups that share a `sequence` of one camera become one. Neighboring frames, which would chain, are not followed.
     """
     catalog, pairs = as_catalog(catalog).reset_index(drop=True), as_pairs(pairs)
     ungrouped = catalog[is_usable(catalog) & (catalog["group"] == "")]

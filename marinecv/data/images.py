@@ -128,10 +128,10 @@ def open_image(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
     """
     if isinstance(file, str | Path):
         file, _ = photo_and_box(file)
-    if isinstance(file, str | Path) and is_record(file):
-        file = io.BytesIO(read_bytes(file))
-    elif isinstance(file, str | Path) and (problem := file_problem(file)):
-        raise OSError(problem)
+        if is_record(file):
+            file = io.BytesIO(read_bytes(file))
+        elif problem := file_problem(file):
+            raise OSError(problem)
     # Pillow's bound does not name the size, its warnings of odd EXIF not the file. Both are of the whole process.
     with _PILLOW_LOCK, warnings.catch_warnings(action="ignore"):
         bounds = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
@@ -177,8 +177,6 @@ def exif_of(image: Image.Image) -> Image.Exif | dict:
 
 def read_orientation(path: str | Path) -> int:
     """Return the EXIF orientation of an image file, 1 to 8; 1 where none is stated or it cannot be read."""
-    try:
-        with open_image(path) as image:
-            return exif_of(image).get(_ORIENTATION, 1)
-    except Exception:  # Pillow raises many kinds for damaged bytes
-        return 1
+    with suppress(Exception), open_image(path) as image:  # Pillow raises many kinds for damaged bytes
+        return exif_of(image).get(_ORIENTATION, 1)
+    return 1

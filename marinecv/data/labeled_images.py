@@ -157,7 +157,6 @@ def drop_refuted_classes(records: list[Labeled], what: str, decisions: list[str]
 
 
 def _joined(records: list[Labeled], reason: str) -> Facts:
-    """Return what all records of an image state together."""
     joined = {}
     for field in Facts._fields:
         is_class = field == "class_name"

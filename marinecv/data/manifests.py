@@ -34,8 +34,7 @@ class Manifest:
         class_names: in the order of the model's outputs; empty means whatever the data hold, in their order.
         folder_classes: class folder -> class name, of the layouts `folders` and `cub`; other folders are not read.
             Empty reads all. They are the class names, too, where none are stated.
-        class_level: of the layout `folders`: the class is the "first" folder, or the "leaf" of a taxonomy; empty
-            decides by the folders' names.
+        class_level: of `folders`: the class is the "first" folder or the "leaf" of a taxonomy; empty decides by names.
         columns: of a table, what a column holds -> its name, such as class="Species"; others are found by usual names.
         merge_case: classes whose names differ only in case are one; False refuses them.
         root: the folder that image ids are relative to; None while the files are not located.
@@ -124,16 +123,15 @@ def manifest_of_folder(path: str | Path, log: Log | None = None, columns: dict[s
     path = Path(os.path.expanduser(path)).absolute()
     archive = next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")
     if path.is_file() and archive:
-        folder = _unpacked(path, log)
+        folder, name = _unpacked(path, log), path.name[: -len(archive)]
     elif path.is_dir():
-        folder = path
+        folder, name = path, path.name
     else:
         missing = "" if path.exists() else ": it does not exist"
         raise ValueError(
             f"{path} is no folder and no .zip, .tgz or .tar{missing}. Expected a folder of images, or an archive."
         )
     root, layout = find_layout(folder, by_columns=bool(columns))
-    name = path.name[: -len(archive)] if path.is_file() else path.name
     facts = {"name": name, "columns": columns or {}} | reader_of(layout).facts(root)
     return Manifest(**facts, layout=layout, root=root, folder=folder)
 

@@ -18,8 +18,7 @@ MAX_NAME_BYTES = 200  # bytes of a folder's name; file systems take 255
 def materialize(catalog: pd.DataFrame, folder: str | Path) -> Path:
     """Link every usable image as split/class/file: a hard link, else a symbolic one, else a copy, as always of a pack.
 
-    They appear when all are made, in a new or empty folder. Classes whose folders macOS and Windows would merge, such
-    as Eel and eel, become Eel and eel_2.
+    All appear at once, in a new or empty folder. Classes that macOS and Windows would merge become Eel and eel_2.
     """
     folder, rows = Path(folder).absolute(), usable(catalog)
     _refuse_filled(folder)
@@ -30,7 +29,12 @@ def materialize(catalog: pd.DataFrame, folder: str | Path) -> Path:
         names = rows["image_id"].str.rpartition("/")[2]
         places = rows["split"].map(splits) + "/" + rows["class_name"].map(classes) + "/" + names
         for path, link in zip(rows["path"], numbered(places), strict=True):
-            _link(path, links / link)
+            made = links / link
+            made.parent.mkdir(parents=True, exist_ok=True)
+            if is_record(path):
+                made.write_bytes(read_bytes(path))
+            else:
+                link_or_copy(Path(path).resolve(), made, or_symbolic=True)
         _refuse_filled(folder)  # another process may have been faster
         folder.mkdir(exist_ok=True)
         for split in sorted(links.iterdir()):
@@ -60,14 +64,6 @@ def numbered(paths: Iterable[str]) -> Iterator[str]:
             number, path = number + 1, f"{stem}_{number}{suffix}"
         taken.add(path.casefold())
         yield path
-
-
-def _link(original: str, link: Path) -> None:
-    link.parent.mkdir(parents=True, exist_ok=True)
-    if is_record(original):
-        link.write_bytes(read_bytes(original))
-    else:
-        link_or_copy(Path(original).resolve(), link, or_symbolic=True)
 
 
 def link_or_copy(source: Path, made: Path, or_symbolic: bool = False) -> bool:

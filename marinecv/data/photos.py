@@ -22,8 +22,7 @@ def is_of_crops(table: pd.DataFrame) -> bool:
 def photos_of(catalog: pd.DataFrame) -> pd.DataFrame:
     """Return a catalog of crops as one of photographs, one row each; any other catalog as it is.
 
-    Split, class and group are those of the photograph; it can be used if one of its crops can. Width and height are 0:
-    unknown.
+    Split, class and group are those of the photograph, usable if one of its crops is. Width and height are 0, unknown.
     """
     if not is_of_crops(catalog):
         return catalog

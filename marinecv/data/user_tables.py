@@ -74,8 +74,7 @@ def as_table(
 ) -> pd.DataFrame:
     """Return a table whose columns of `text` are text, whether it came from a CSV, a database or a program.
 
-    Rows, index and `table` itself stay; missing `optional` columns are added with their value. A ValueError calls the
-    table `table_name`.
+    Rows, index and `table` itself stay; missing `optional` columns are added with their value. Errors say `table_name`.
     """
     if not isinstance(table, pd.DataFrame):
         raise ValueError(f"Expected the {table_name} to be a pandas DataFrame. Received: {type(table).__name__}.")

@@ -76,8 +76,7 @@ class AugmentedViews:
         """
         if self.kind == "drawn":
             copies = self.augmentation.copies
-            copy, epoch = divmod(view - 1, self.drawn) if copies > 1 else (-1, view)
-            copy += 1
+            copy, epoch = divmod(view - 1 + self.drawn, self.drawn) if copies > 1 else (0, view)
             draws = epoch_draws(copies * images, self.seed, epoch, self.augmentation)
             draws = draws[copy * images : (copy + 1) * images]
             return variant_draws(draws, tf.fill((images,), tf.constant(copy, tf.int64)), self.augmentation)
@@ -238,7 +237,6 @@ def _steps(views: AugmentedViews, images: int) -> int:
 
 
 def _steps_done(folder: Path) -> int:
-    """Return how many steps of a cache the disk holds."""
     try:
         done = read_json(folder / PROGRESS_FILE).get("done")
     except ValueError:

@@ -92,8 +92,7 @@ def crop_pixels(pixels: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
 
 def crop_places(paths: Iterable[str]) -> np.ndarray:
     """Return what to cut out of the image of each path, int32 `(n, 4)`: top, left, height, width; -1 is all."""
-    boxes = [photo_and_box(path)[1] or (0, 0, -1, -1) for path in paths]
-    corners = np.array(boxes, np.int32).reshape(-1, 4)
+    corners = np.array([photo_and_box(path)[1] or (0, 0, -1, -1) for path in paths], np.int32).reshape(-1, 4)
     size = np.where(corners[:, 2:] < 0, -1, corners[:, 2:] - corners[:, :2])
     return np.concatenate([corners[:, 1::-1], size[:, ::-1]], axis=1)
 

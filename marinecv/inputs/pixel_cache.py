@@ -36,11 +36,7 @@ _LAST: dict[str, np.ndarray] = {}  # the last array in memory, by its files and 
 
 
 def load_pixels(
-    catalog: pd.DataFrame,
-    spec: ImageSpec,
-    *,
-    memory_budget_bytes: int = MEMORY_BUDGET_BYTES,
-    log: Log | None = None,
+    catalog: pd.DataFrame, spec: ImageSpec, *, memory_budget_bytes: int = MEMORY_BUDGET_BYTES, log: Log | None = None
 ) -> tuple[np.ndarray | Stream, pd.DataFrame]:
     """Decode and fit every usable image of a catalog.
 
@@ -171,8 +167,7 @@ def read_pixels(paths: Iterable[str], spec: ImageSpec) -> tuple[np.ndarray, dict
     check_type(ImageSpec, spec=spec)
     paths = list(paths)
     pixels = np.empty((len(paths), *spec.shape), np.uint8)
-    problems = enumerate(read_header(Path(path))[2] for path in paths)
-    refused = {index: why for index, why in problems if why}
+    refused = {index: why for index, path in enumerate(paths) if (why := read_header(Path(path))[2])}
     return pixels, _decode_into(pixels, paths, spec, None, refused)
 
 

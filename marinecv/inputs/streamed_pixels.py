@@ -46,8 +46,7 @@ class Stream:
     def gather(self, places: tf.Tensor) -> tf.Tensor:
         """Decode the images at some indices, int64 `(m,)`, also inside `tf.data`: uint8 `(m, height, width, 3)`."""
         read = bind_weakly(self, Stream._read)
-        kinds = (tf.string, tf.bool, tf.int32)
-        data, by_pillow, crops = tf.numpy_function(read, [places], kinds, stateful=False)
+        data, by_pillow, crops = tf.numpy_function(read, [places], (tf.string, tf.bool, tf.int32), stateful=False)
         return tf.map_fn(
             lambda image: fit_to_bytes(crop_pixels(decode(*image[:2], self.spec.white), image[2]), self.spec),
             (tf.ensure_shape(data, (None,)), tf.ensure_shape(by_pillow, (None,)), tf.ensure_shape(crops, (None, 4))),

@@ -28,8 +28,7 @@ def candidates(catalog: pd.DataFrame, boxes: pd.DataFrame) -> pd.DataFrame:
     for image_id, classes in ranked.groupby("image_id", sort=True):
         if len(classes) > 1 and (second := classes.iloc[1])["class_name"] != EXCLUDED_CLASS:
             dominance = second["score"] / classes["score"].iloc[1:].sum()
-            names = classes["class_name"].iloc[:2]
-            rows.append((image_id, *names, dominance, len(classes), second["score"]))
+            rows.append((image_id, *classes["class_name"].iloc[:2], dominance, len(classes), second["score"]))
     return pd.DataFrame(rows, columns=["image_id", "dominant", "class_name", "dominance", "num_classes", "score"])
 
 

@@ -54,8 +54,7 @@ def safe_unpack(archive: Path, folder: Path, below: str = "") -> None:
                 entry.extract(folder)
     except Exception as error:  # a damaged archive raises many kinds
         shutil.rmtree(folder, ignore_errors=True)
-        of_archive = (None, errno.EINVAL, errno.ENAMETOOLONG)
-        if isinstance(error, OSError) and error.errno not in of_archive:  # of the disk
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL, errno.ENAMETOOLONG):  # of the disk
             raise
         raise ValueError(
             f"{archive} was not unpacked: {error}. Expected a whole zip or tar file of plain files with relative "
@@ -116,8 +115,7 @@ def _check_entries(archive: Path, unchecked: Iterator[Entry]) -> list[Entry]:
         if size > limit or len(entries) > MAX_ENTRIES:
             raise ValueError(f"it would become {size:,} bytes in {len(entries):,} entries, expected at most {limit:,}")
     # One name for all file systems: without case, and with one way to write an accent.
-    names = [unicodedata.normalize("NFC", _path(entry)).casefold() for entry in entries if entry.is_file]
-    files = Counter(names)
+    files = Counter(unicodedata.normalize("NFC", _path(entry)).casefold() for entry in entries if entry.is_file)
     for name, count in files.items():
         if count > 1 or any(str(parent) in files for parent in PurePosixPath(name).parents):
             raise ValueError(f"{name!r:.200} is there twice, perhaps in upper and lower case, or lies below a file")

@@ -57,8 +57,7 @@ def read_camtrap_dp(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
         for number in by_event.intersection(numbers):
             of_media[number].append(row)
     if by_event:
-        sentence = "{n} images have the class of their event, which one image may not show."
-        decisions.append(tr(sentence, n=len(by_event)))
+        decisions.append(tr("{n} images have the class of their event, which one image may not show.", n=len(by_event)))
     of_one = [row["mediaID"] for row in used if row["mediaID"]]
     if lost := sum(number not in of_media for number in of_one) + of_events.count([]):
         decisions.append(tr("{n} of {of} observations are of no image of the package.", n=lost, of=len(used)))
@@ -100,16 +99,12 @@ def _record(row: Row, observations: list[Row], camera: str) -> Labeled:
 
 def _media_of_events(events: list[Row], media: list[Row]) -> list[list[str]]:
     """Return for each observation of an event the ids of the media of its deployment in that time."""
-    starts, ends, moments = _seconds(
-        *(
-            [row.get(name, "") for row in rows]
-            for rows, name in ((events, "eventStart"), (events, "eventEnd"), (media, "timestamp"))
-        )
-    )
+    columns = (events, "eventStart"), (events, "eventEnd"), (media, "timestamp")
+    starts, ends, moments = _seconds(*([row.get(name, "") for row in rows] for rows, name in columns))
     clock, found, moment = defaultdict(list), [], itemgetter(0)
-    for row, time in sorted(zip(media, moments, strict=True), key=itemgetter(1)):
-        if time == time:
-            clock[row["deploymentID"]].append((time, row["mediaID"]))
+    timed = [(row, time) for row, time in zip(media, moments, strict=True) if time == time]  # NaN is not sorted
+    for row, time in sorted(timed, key=itemgetter(1)):
+        clock[row["deploymentID"]].append((time, row["mediaID"]))
     for row, start, end in zip(events, starts, ends, strict=True):
         times = clock[row["deploymentID"]] if start <= end else []
         inside = times[bisect_left(times, start, key=moment) : bisect_right(times, end, key=moment)]
@@ -138,8 +133,7 @@ def _rows(root: Path, name: str, paths: list[Path]) -> list[Row]:
             if problem := row_problem({}, len(cells) - len(header)):
                 raise ValueError(f"Row {source} {problem}. Expected a CSV. Correct the row.")
             cells = [re.sub(r"^(\d+)\.0+$", r"\1", text_of(cell)) for cell in cells]
-            row = dict.fromkeys(TABLES[name], "") | dict(zip(header, cells, strict=False))
-            rows.append(row | {"source": source})
+            rows.append(dict.fromkeys(TABLES[name], "") | dict(zip(header, cells, strict=False)) | {"source": source})
     return rows
 
 

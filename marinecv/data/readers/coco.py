@@ -95,11 +95,10 @@ def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
     records = []
     for number, (image_id, image) in enumerate(zip(sizes, images, strict=True)):
         images[number] = None
-        name = name_in(image, "file_name")
         classes = labels.get(image_id) or of_sequence.get(image_id) or {}
         problem = f"its category is not in categories ({classes['']})" if "" in classes else ""
         record = Labeled(
-            name=name,
+            name=name_in(image, "file_name"),
             source=where,
             class_names=tuple(classes),
             camera=text_of(image.get("location")),
@@ -110,7 +109,7 @@ def _read_file(path: Path, root: Path, decisions: list[str]) -> list[Labeled]:
             problem="is marked as corrupt" if image.get("corrupt") is True else problem,
         )
         records.append(record)
-    for image_id in {**boxes, **labels, **of_sequence}.keys() - sizes.keys():
+    for image_id in sorted({*boxes, *labels, *of_sequence} - sizes.keys()):
         problem = f"annotations of {where} name it and images does not"
         records.append(Labeled(name=f"image id {image_id}", source=where, problem=problem))
     return records

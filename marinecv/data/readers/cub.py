@@ -42,15 +42,13 @@ def read_cub(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     }
     rows = [*zip(named["path"], named["split"], named["class_name"], strict=True)]
     images = image_table(root, rows + [(path, "") for path in unnamed], unnamed)
-    boxes = _read_boxes(root, named.assign(image_id=images["image_id"].iloc[: len(named)].to_numpy()))
-    return images, boxes
+    return images, _read_boxes(root, named.assign(image_id=images["image_id"].iloc[: len(named)].to_numpy()))
 
 
 def cub_classes(manifest: Manifest) -> pd.DataFrame:
     """Return the classes that are read, in the order of classes.txt: `folder` and `class_name`, by number.
 
-    "001.Black_footed_Albatross" is called "Black footed Albatross". Where the manifest has `folder_classes`, only those
-    are read, under its names.
+    "001.Black_footed_Albatross" is called "Black footed Albatross". A manifest's `folder_classes` limit and name them.
     """
     folders = read_numbered(manifest.root / CLASSES)["value"].map(normalize_name)
     if chosen := manifest.folder_classes:

@@ -58,15 +58,12 @@ def read_label_studio(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     question = _class_question(region for regions in newest.values() for region in regions if not region.shape)
     for source, regions in newest.items():
         asked = [region for region in regions if not region.shape and region.question == question]
-        of_shapes = [
-            (each, each.choices if by_choice else each.labels or each.choices) for each in regions if each.shape
-        ]
         record = Labeled(
             name=_name_of(_image_reference(tasks[source], source), file_names),
             source=source,
             class_names=tuple({text: True for region in asked for text in region.choices}),
             size=next((region.size for region in regions if region.size), None),
-            boxes=tuple(_box(region, classes, source) for region, classes in of_shapes),
+            boxes=tuple(_box(region, by_choice, source) for region in regions if region.shape),
             problem="" if done[source] else NOT_LABELED,
         )
         records.append(record)
@@ -162,10 +159,11 @@ def _name_of(reference: str, file_names: Collection[str]) -> str:
     return "" if reference.startswith("data:") else name
 
 
-def _box(region: Region, classes: list[str], source: str) -> Box:
+def _box(region: Region, by_choice: bool, source: str) -> Box:
     """Return the bounding box of a shape in fractions of its image; a box is turned about its top left corner."""
     shape, reason = region.shape, ""
     value, kind = shape["value"], shape["type"].removesuffix("labels")
+    classes = region.choices if by_choice else region.labels or region.choices
     try:
         angle = float(value.get("rotation") or 0)
         wide, high = (region.size or (0, 0)) if angle else (1, 1)

@@ -71,8 +71,7 @@ def _read_boxes(table: Path, root: Path, images: list[Path]) -> pd.DataFrame:
     for column in (*CORNERS, *SIZE):
         is_finite = np.isfinite(pd.to_numeric(boxes[column], errors="coerce").astype(float))
         for row in np.flatnonzero(~is_finite & is_usable(boxes) & (boxes[column] != "")):
-            reason = f"{column} is {boxes.at[row, column]!r:.40}, no number"
-            boxes.at[row, "problem"] = bad_row(rows[row][2], reason)
+            boxes.at[row, "problem"] = bad_row(rows[row][2], f"{column} is {boxes.at[row, column]!r:.40}, no number")
     refuse_mostly_bad(boxes)
     places = find_named_images(table.parent, boxes["filename"], images)
     refuse_unmatched(table, boxes["filename"], places, images)

@@ -52,9 +52,8 @@ _DATE = re.compile(rf"^{_DAY_FIRST}[ T]+(\d{{1,2}}):(\d\d(?::\d\d)?)(?: ?([AP]M)
 def read_table(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return images, see `tables_of`, and an empty boxes table; a labels.csv that names a file again is an error.
 
-    `columns` of the manifest name columns, the usual names of `COLUMN_NAMES` the others. The `group` of an image is its
-    site and camera, else its sequence; without such columns its first sub-folder, unless that is of all images or a
-    split.
+    `columns` of the manifest name columns, `COLUMN_NAMES` the others. The `group` of an image is its site and camera,
+    else its sequence; without such columns its first sub-folder, unless that is of all images or a split.
     """
     root, table = manifest.root, _find_table(manifest.root, manifest.columns)
     header, rows = _read_rows(table, root)

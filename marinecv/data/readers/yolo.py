@@ -30,8 +30,11 @@ def read_yolo(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     split. A line is a box, perhaps with a confidence, or a polygon; see `_parse_box`. Corners are rounded half up and
     clipped to the image, as in Roboflow's CSV.
     """
-    root, names, lines = manifest.root, _class_names(manifest), []
-    pose = "kpt_shape" in (read_yaml(path) if (path := find_data_yaml(root)) else {})
+    root, path, lines = manifest.root, find_data_yaml(manifest.root), []
+    names = read_names(path) if path else manifest.class_names
+    if not names:
+        raise ValueError(f"{root} has no data.yaml, which names classes. Expected one with a line names: [...].")
+    pose = path is not None and "kpt_shape" in read_yaml(path)
     split_of, labels, _ = _images_and_label_files(root)
     for label_file, image in sorted((label_file, image) for image, label_file in labels.items()):
         lines += [(printable(image.absolute()), *line) for line in _read_lines(label_file, root, names, pose)]
@@ -52,14 +55,6 @@ def annotation_files(manifest: Manifest) -> list[Path]:
     return sorted({*labels.values(), *lists, *([path] if path else [])})
 
 
-def _class_names(manifest: Manifest) -> tuple[str, ...]:
-    if path := find_data_yaml(manifest.root):
-        return read_names(path)
-    if manifest.class_names:
-        return manifest.class_names
-    raise ValueError(f"{manifest.root} has no data.yaml, which names classes. Expected one with a line names: [...].")
-
-
 def _images_and_label_files(root: Path) -> tuple[dict[Path, str], dict[Path, Path], list[Path]]:
     """Return the split of each image, the label file of each image that has one, and data.yaml's lists of images."""
     published, named, lists, _ = published_split(root)
@@ -78,7 +73,7 @@ def _images_and_label_files(root: Path) -> tuple[dict[Path, str], dict[Path, Pat
                 "beside each image. Export it again, or move it away."
             )
     refuse_unmatched("labels/", labels.values(), labels, split_of | published)
-    for image in labels.keys() - split_of:
+    for image in sorted(labels.keys() - split_of):
         split_of[image] = next((split for split, folder in _image_folders(root) if folder in image.parents), "")
     return split_of | published, labels, lists
 

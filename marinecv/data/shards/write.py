@@ -165,6 +165,5 @@ def _finish(folder, manifest, images, boxes, parts, records, source) -> None:
 
 
 def _remove_partial_files(folder: Path) -> None:
-    """Remove the files of an incomplete pack."""
     for path in (*folder.glob("images-*.npz"), folder / shards.PACKING):
         path.unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 """Partition the rows of a table by fractions: single images, class by class, or whole groups.
 
-Each function takes usable rows of a catalog, a random generator and the fractions; it returns the number of the part of
-each row, from 0.
+Each takes usable rows of a catalog, a random generator and fractions; it returns the number of each row's part, from 0.
 """
 
 from collections.abc import Sequence

@@ -181,7 +181,7 @@ def read_split(catalog: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     check_columns(table, ("image_id", "split"), path)
     catalog = as_catalog(catalog).reset_index(drop=True)
     known, table["split"] = catalog["image_id"], table["split"].map(normalize_name)
-    ids = table["image_id"].replace(match_names(table["image_id"], known))
+    ids = table["image_id"].map(match_names(table["image_id"], known)).fillna(table["image_id"])
     splits = folder_splits({*table["split"]})
     checks = {
         "is no image of these data": ~ids.isin(known),
@@ -211,8 +211,7 @@ def _published(catalog: pd.DataFrame, rng: np.random.Generator, fractions: Seque
     weights = [0.0 if (splits == split).any() else fraction for split, fraction in zip(SPLITS, fractions, strict=True)]
     if train.any() and sum(weights[1:]):
         weights[0] = 1 - sum(weights[1:])
-        in_groups = partition.has_groups(catalog[train])
-        divide = partition.partition_groups if in_groups else partition.partition_by_class
+        divide = partition.partition_groups if partition.has_groups(catalog[train]) else partition.partition_by_class
         splits[train] = _split_names(divide(catalog[train], rng, weights))
     return splits
 

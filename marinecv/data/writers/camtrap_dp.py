@@ -165,7 +165,6 @@ def write_camtrap_dp(folder: Path, table: pd.DataFrame, metadata: Metadata, clas
 
 
 def _package(metadata: Metadata, observations: pd.DataFrame, created: str) -> dict:
-    """Return what `datapackage.json` says of a package."""
     given, deployments = to_builtins(metadata.project), metadata.deployments
     start, end = deployments["deploymentStart"].str[:10].min(), deployments["deploymentEnd"].str[:10].max()
     project = {name: given[name] for name in ("title", "samplingDesign", "captureMethod", "individualAnimals")}
@@ -238,7 +237,6 @@ def _with_deployments(table: pd.DataFrame, metadata: Metadata) -> tuple[pd.DataF
 
 
 def _type(class_name: str, project: Project) -> str:
-    """Return the type of the observation of a class."""
     return project.observation_types.get(class_name) or TYPES.get(class_name.casefold(), "animal")
 
 
