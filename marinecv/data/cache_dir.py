@@ -56,10 +56,14 @@ def make_room(path: Path, needed: int, budget_bytes: int) -> None:
 
     The budget in bytes is for all of that folder. What another process has locked stays, and so do hidden names.
     """
-    siblings = [sibling for sibling in path.parent.iterdir() if sibling != path and not sibling.name.startswith(".")]
-    sizes = {sibling: _size(sibling) for sibling in siblings}
-    for sibling in sorted(sizes, key=lambda sibling: sibling.stat().st_mtime):
-        if sum(sizes.values()) + needed <= budget_bytes and needed <= shutil.disk_usage(path.parent).free:
+    found = []
+    for sibling in path.parent.iterdir():
+        if sibling != path and not sibling.name.startswith("."):
+            with suppress(OSError):  # another process has removed it
+                found.append((sibling.stat().st_mtime, _size(sibling), sibling))
+    used = sum(size for _, size, _ in found)
+    for _, size, sibling in sorted(found):
+        if used + needed <= budget_bytes and needed <= shutil.disk_usage(path.parent).free:
             return
         with suppress(ValueError, OSError):  # another process has locked it, or, on Windows, maps it
             if sibling.is_dir():
@@ -67,7 +71,7 @@ def make_room(path: Path, needed: int, budget_bytes: int) -> None:
                     shutil.rmtree(sibling, ignore_errors=True)  # Windows keeps the lock file
             else:
                 sibling.unlink()
-            del sizes[sibling]
+            used -= size
 
 
 def _size(path: Path) -> int:
