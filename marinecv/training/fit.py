@@ -77,8 +77,7 @@ def fit_recipe(
     attributes = {split: attributes_of(attribute_table, part) for split, (part, _) in parts.items()}
 
     model = build_model(recipe, len(class_names))
-    state = restore_weights(model, run.path("checkpoint.npz"))  # first: the key of a feature cache hashes the weights
-    done = state.epochs_done if state else 0
+    done = restore_weights(model, run.path("checkpoint.npz"))  # first: the key of a feature cache hashes the weights
     if recipe.model.has_backbone and not recipe.model.is_pretrained and not done:
         train_pixels = parts["train"][1]
         sample = np.random.default_rng(training.seed).permutation(len(train_pixels))[:STATISTICS_IMAGES]
@@ -138,8 +137,7 @@ def fit_autoencoder(
     started, log, parts = time.perf_counter(), log or silent, prepared(recipe, run, pixels)
     training = recipe.training
     model = build_model(recipe, len(run.class_names))
-    state = restore_weights(model, run.path("checkpoint.npz"))
-    done = state.epochs_done if state else 0
+    done = restore_weights(model, run.path("checkpoint.npz"))
     counter = EpochCounter(done)
 
     def pairs(split: str, start_epoch: EpochCounter | None) -> tf.data.Dataset:
