@@ -81,9 +81,9 @@ def write_hand_in(work: Run | Experiment, formats: Iterable[str]) -> Path:
     if isinstance(work, Experiment):
         title, runs = work.title, work.finished_runs
         tables, figures = _experiment_tables(work, runs), _experiment_figures(work, runs)
-        methods = experiment_methods(work, runs)
+        methods = [*experiment_methods(work, runs)]
     else:
-        title, methods = title_of(work, valid_recipe(work)), run_methods(work)
+        title, methods = title_of(work, valid_recipe(work)), [*run_methods(work)]
         predictions = {} if work.is_autoencoder else labeled_predictions(work)
         predictions.pop("train", None)  # what the model learned from
         tables, figures = _run_tables(work, predictions), _run_figures(work, predictions)
