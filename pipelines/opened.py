@@ -45,12 +45,8 @@ def train(args: argparse.Namespace, rows: list, source, name: str, title: str) -
         return 0
     sizes = args.image_size if len(args.image_size or ()) > 1 else ()
     how |= {"folder": args.output_dir, "changes": changes(args)}
-    if minutes := getattr(args, "minutes", None):
-        how["minutes"] = minutes
-    if getattr(args, "corrections", None):
-        how["corrections"] = args.corrections
-    if rows == [None] and getattr(args, "backbone", None):
-        how["backbone"] = args.backbone
+    names = ("minutes", "corrections", *["backbone"] * (rows == [None]))  # named recipes have their networks
+    how |= {name: value for name in names if (value := getattr(args, name, None))}
     if len(rows) > 1 or sizes or args.folds or select_on == "test":
         several = {"sizes": sizes, "folds": args.folds, "select_on": select_on}
         mcv.grid(source, rows, **several, name=name, title=title, **how)

@@ -81,8 +81,8 @@ def in_flags(text: str) -> str:
 def refuse_with(args: argparse.Namespace, flag: str, others: tuple[str, ...] | None = None) -> None:
     """Raise ValueError for flags that another one makes meaningless; default: all that change a training."""
     free = (flag, "track", "goal", "workers", "distribute", "seed", "accept_changes")
-    given = [name for name, value in vars(args).items() if value not in (None, False, 0) and name not in free]
-    ignored = [name for name in given if others is None or name in others]
+    refused = [name for name in vars(args) if name not in free and (others is None or name in others)]
+    ignored = [name for name in refused if (value := getattr(args, name)) is not None and value is not False]
     if getattr(args, flag) and ignored:
         flags = ["a path of images" if name == "images" else "--" + name.replace("_", "-") for name in (flag, *ignored)]
         named, others = flags[0][0].upper() + flags[0][1:], ", ".join(flags[1:])

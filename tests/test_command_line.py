@@ -261,6 +261,7 @@ EARLY = [
     ("audit --data-dir two --output-dir file/new", "file/new, and ...file is a file. Name another folder"),
     ("finetune --data-dir two --output-dir two", "two exists and is not empty."),
     ("train two --resume run", "--resume cannot be combined with a path of images."),
+    ("pretrain --resume run --calibration-fraction 0", "--resume cannot be combined with --calibration-fraction."),
     ("train two --corrections new.csv", "--corrections cannot be combined with a path of images."),
     *((f"train --corrections new.csv {flag}", f"combined with {flag.split()[0]}. Leave out") for flag in NOT_CORRECTED),
     ("train", "Name the folder of your images"),

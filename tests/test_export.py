@@ -452,7 +452,7 @@ def test_the_others_are_written_where_one_is_refused(run, capsys, monkeypatch):
     ("words", "message"),
     [
         ([], "Expected --format, one of litert, savedmodel, onnx, or --check."),
-        (["--check", "--format", "onnx", "--margin", "0.1"], "--check cannot be combined with --format, --margin"),
+        (["--check", "--format", "onnx", "--margin", "0"], "--check cannot be combined with --format, --margin"),
         (["--check"], "has no exports. Make one with --format litert."),
         (["--format", "savedmodel", "--quantize", "none", "int8-full"], "int8-full is for litert alone"),
     ],

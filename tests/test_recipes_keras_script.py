@@ -19,6 +19,7 @@ from marinecv.files.csv_tables import write_table
 from marinecv.inputs.spec import Augmentation, ImageSpec
 from marinecv.models.autoencoders import encoder_of, unet
 from marinecv.recipes.keras_script import keras_script
+from marinecv.recipes.own_data import PROBE
 from marinecv.recipes.registry import RECIPES
 from marinecv.training.build import build_model, compile_model, with_loss
 from marinecv.training.fit import _class_weights
@@ -240,6 +241,7 @@ def test_no_text_of_a_recipe_becomes_code():
     [
         (RECIPES["butterflies_vae"], "butterflies_vae sets model.variational"),
         (BEST.with_training(balanced=True, mixed_precision=True), "training.balanced and training.mixed_precision"),
+        (PROBE, "default sets training.head_l2"),
         (replace(BEST, image=replace(BEST.image, white=4095)), "image.white"),
         (BEST.with_training(augmentation=Augmentation(mixup=0.2)), "training.augmentation.mixup or cutmix"),
         (BEST.with_training(augmentation=Augmentation(cutmix=1)), "training.augmentation.mixup or cutmix"),

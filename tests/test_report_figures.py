@@ -16,7 +16,7 @@ from marinecv.evaluation.predictions import make_table
 from marinecv.evaluation.selective import selective_accuracy_curve
 from marinecv.report import figures
 from marinecv.report.figures import confusion_figure, curves, figure_svg, save_png
-from marinecv.report.style import DEMONSTRATION_MARK, STYLE, short_name
+from marinecv.report.style import DEMONSTRATION_MARK, FALLBACK_FONTS, STYLE, short_name
 
 HISTORY = pd.DataFrame({"epoch": [1, 2, 3, 4], "loss": [1.0, 0.7, 0.5, 0.4], "accuracy": [0.4, 0.6, 0.7, 0.8]})
 HISTORY = HISTORY.assign(val_loss=[1.1, 0.8, 0.7, 0.9], val_accuracy=[0.3, 0.6, 0.5, 0.6])
@@ -189,6 +189,11 @@ def test_a_figure_is_saved_and_shown_in_its_look(tmp_path):
 
 ODD = ["鱼", "_under", "$x^2$", "a$b", "two\nlines", "x" * 200, "鱼" * 60]
 ODD += ["🐟 fish", "Ж é ü", "한국어", "عربي", "á", "\\u"]
+
+
+def test_fonts_have_the_names_by_which_matplotlib_finds_them():
+    fonts = FALLBACK_FONTS.split("|")
+    assert "WenQuanYi Micro Hei" in fonts and all(font == " ".join(font.split()) for font in fonts)
 
 
 def test_names_of_any_script_are_drawn_without_a_warning(tmp_path):

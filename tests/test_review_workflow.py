@@ -213,8 +213,9 @@ def test_what_corrections_cannot_do(run, tmp_path):
         mcv.train(corrections=review.corrections, log=None)
     with pytest.raises(ValueError, match="image.height stays as in"):
         mcv.train(corrections=review.corrections, height=64, log=None)
-    with pytest.raises(ValueError, match="Leave out data, recipe"):
-        mcv.train("photos", corrections=review.corrections, log=None)
+    for data in ("photos", run.catalog):
+        with pytest.raises(ValueError, match="Leave out data, recipe"):
+            mcv.train(data, corrections=review.corrections, log=None)
     about = (review.folder / "review.json").read_text()
     (review.folder / "review.json").write_text(about.replace('"review"', '"estimate"'))
     with pytest.raises(ValueError, match="is of an estimate: its images measure a run"):

@@ -148,8 +148,8 @@ def finding_items(
     """
     rows = catalog.set_index("image_id")
     nearest = {} if label_errors is None else label_errors.set_index("image_id")[NEAREST_COLUMNS].T.to_dict("list")
-    good = boxes[is_usable(boxes)] if not boxes.empty else boxes
-    colors = class_colors(sorted(good["class_name"].unique())) if not good.empty else {}
+    good = boxes[is_usable(boxes)]
+    colors = class_colors(sorted(good["class_name"].unique()))
 
     def picture(image_id, with_boxes):
         row = rows.loc[image_id]

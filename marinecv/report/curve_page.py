@@ -1,6 +1,6 @@
 """Page of a learning curve: metrics by labeled images, comparisons of recipes, and sample-size estimates."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -40,8 +40,8 @@ def write_curve_report(
         law, drawn = table.iloc[0], None
         if not law["note"] and law["additional_images"]:
             drawn = save_and_embed(law_figure(validation, line, law, demonstration), figures / f"law_{number}.png")
-        sentences = sample_size_sentences(line, table)
         rows = table.assign(note=table["note"].map(recorded_text)).to_dict("records")
+        sentences = [*sample_size_sentences(line, table)]
         estimates.append({"recipe": line, "law": drawn, "sentences": sentences, "rows": rows})
     return write_page(
         Path(folder) / "curve.html",
@@ -150,15 +150,15 @@ def _differences(differences: pd.DataFrame) -> dict:
     }
 
 
-def sample_size_sentences(line: str, needed: pd.DataFrame) -> list[str]:
-    """Return the sample-size estimate of all classes together, and the class to photograph next."""
+def sample_size_sentences(line: str, needed: pd.DataFrame) -> Iterator[str]:
+    """Yield the sample-size estimate of all classes together, and the class to photograph next."""
     law, classes = needed.iloc[0], needed.iloc[1:]
     text = "With {images:,.0f} labeled images {recipe} has an error of {error:.3f} over all classes."
-    sentences = [tr(text, recipe=line, images=law["images"], error=law["error"])]
+    yield tr(text, recipe=line, images=law["images"], error=law["error"])
     if law["note"]:
-        sentences.append(tr("No sample-size estimate: {reason}.", reason=recorded_text(law["note"])))
+        yield tr("No sample-size estimate: {reason}.", reason=recorded_text(law["note"]))
     elif not law["additional_images"]:
-        sentences.append(tr("By the power law it has reached its goal, an error of {goal:.3f}.", goal=law["goal"]))
+        yield tr("By the power law it has reached its goal, an error of {goal:.3f}.", goal=law["goal"])
     else:
         text = (
             "An error of {goal:.3f} needs {required_images:,.0f} images in all (95% CI {low:,.0f} to {high:,.0f}), "
@@ -166,10 +166,9 @@ def sample_size_sentences(line: str, needed: pd.DataFrame) -> list[str]:
             "{power_low:.2f} to {power_high:.2f})."
         )
         power = {"power": -law["exponent"], "power_low": -law["exponent_high"], "power_high": -law["exponent_low"]}
-        sentences.append(tr(text, **law, **power))
+        yield tr(text, **law, **power)
     if name := next_class(needed):
-        text = "Photograph {name} next: one additional image lowers the error of this class most."
-        sentences.append(tr(text, name=name))
+        yield tr("Photograph {name} next: one additional image lowers the error of this class most.", name=name)
     else:
         fewest, most = classes["judged"].min(), classes["judged"].max()
         text = (
@@ -177,8 +176,7 @@ def sample_size_sentences(line: str, needed: pd.DataFrame) -> list[str]:
             "class."
         )
         judged = f"{fewest}" if fewest == most else tr("{low} to {high}", low=fewest, high=most)
-        sentences.append(tr(text, n=len(classes), judged=judged))
-    return sentences
+        yield tr(text, n=len(classes), judged=judged)
 
 
 def _seeds(number: int) -> str:

@@ -37,9 +37,8 @@ def write_experiment_report(experiment_folder: str | Path) -> Path:
     settings = _settings(runs)
     accuracies, drawn = [s for s in SCORED_SPLITS[::-1] if set(_accuracy_columns(s)) <= set(table)], None
     if histories:
-        drawn = save_and_embed(
-            comparison_curves(histories, demonstration), experiment.folder / "figures" / "curves.png"
-        )
+        path = experiment.folder / "figures" / "curves.png"
+        drawn = save_and_embed(comparison_curves(histories, demonstration), path)
     return write_page(
         experiment.folder / "report.html",
         "experiment.html",
@@ -127,10 +126,10 @@ def _summary(table: pd.DataFrame, runs: dict[str, Run], predictions: dict[str, d
     sentence = tr(text, name=best, split=tr(split), value=value, n=len(judged[best]))
     if split == "test":
         sentence += " " + tr("It was {how}.", how=tr(CHOSEN_ON_TEST))
-    others = sorted((name for name in judged if name != best), key=lambda name: -_accuracy(judged[name]))
+    others = [name for name in judged if name != best]
     if not others:
         return sentence
-    second = others[0]
+    second = max(others, key=lambda name: _accuracy(judged[name]))
     if set(judged[second]["image_id"]) != set(judged[best]["image_id"]):
         text = "The next, {name}, was evaluated on other images, so the two are not compared."
         return f"{sentence} {tr(text, name=second)}"

@@ -69,7 +69,7 @@ def curves(
             if column in history:
                 values = history[["epoch", column]].dropna()  # epochs without validation
                 axis.plot(values["epoch"], values[column], color=color, label=label, marker=_marker(values))
-        axis.set_title(_title(name))
+        axis.set_title(tr(name.replace("_", " ").capitalize()))
         axis.grid(axis="y")
     if has_rate:
         style = {"color": INK, "linewidth": 1.2, "marker": _marker(history)}
@@ -275,10 +275,6 @@ def _square_matrix(confusion: pd.DataFrame | np.ndarray, class_names: Sequence[s
             f"Received: {class_names!r:.80}."
         )
     return pd.DataFrame(counts, index=list(class_names), columns=list(class_names))
-
-
-def _title(metric: str) -> str:
-    return tr(metric.replace("_", " ").capitalize())
 
 
 def _epoch_axis(axis: Axes, epochs: int) -> None:

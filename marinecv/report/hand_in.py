@@ -81,10 +81,11 @@ def write_hand_in(work: Run | Experiment, formats: Iterable[str]) -> Path:
     if isinstance(work, Experiment):
         title, runs = work.title, work.finished_runs
         tables, figures = _experiment_tables(work, runs), _experiment_figures(work, runs)
-        methods = experiment_methods(work, runs)
+        methods = [*experiment_methods(work, runs)]
     else:
-        title, methods = title_of(work, valid_recipe(work)), run_methods(work)
-        predictions = _predictions(work)
+        title, methods = title_of(work, valid_recipe(work)), [*run_methods(work)]
+        predictions = {} if work.is_autoencoder else labeled_predictions(work)
+        predictions.pop("train", None)  # what the model learned from
         tables, figures = _run_tables(work, predictions), _run_figures(work, predictions)
     folder = work.folder / FOLDER
     (folder / "figures").mkdir(parents=True, exist_ok=True)
@@ -198,9 +199,3 @@ def _experiment_figures(experiment: Experiment, runs: Mapping[str, Run]) -> Iter
     histories = {name: run.history for name, run in runs.items() if run.path("history.csv").is_file()}
     if histories:
         yield "curves", tr("Training by epoch, all runs."), comparison_curves(histories, experiment.demonstration)
-
-
-def _predictions(run: Run) -> dict[str, pd.DataFrame]:
-    """Return the predictions of the splits that the model did not learn from, if there are any."""
-    tables = {} if run.is_autoencoder else labeled_predictions(run)
-    return {split: table for split, table in tables.items() if split != "train"}

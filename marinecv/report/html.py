@@ -12,7 +12,7 @@ from numbers import Integral, Real
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from PIL import Image
@@ -44,23 +44,19 @@ def write_page(path: Path, template_name: str, **context) -> Path:
 @functools.cache
 def _environment() -> Environment:
     """Return the environment in which a template is compiled once for all pages of a process."""
-    folder = files("marinecv.report.templates")
-    loader = FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8"))
+    loader, folder = PackageLoader("marinecv.report"), files("marinecv.report.templates")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals |= {"tr": lambda text, **values: with_code(tr(text, **values)), "language_name": language_name}
     for name in ("style.css", "page.js"):
         text, key = folder.joinpath(name).read_text(encoding="utf-8"), name.partition(".")[0]
-        environment.globals |= {key: Markup(text), f"{key}_hash": _hash_source(text)}
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        # A Content-Security-Policy with this source allows the embedded style or script and no other.
+        environment.globals |= {key: Markup(text), f"{key}_hash": Markup(f"'sha256-{digest}'")}
     environment.filters |= {"code": with_code, "number": format_number, "interval": interval_text}
     environment.filters |= {"decimals": decimals, "tr": tr, "recorded": recorded_text, "local": local_number}
     return environment
-
-
-def _hash_source(text: str) -> Markup:
-    """Return the source by which a Content-Security-Policy allows an embedded style or script and no other."""
-    return Markup(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'")
 
 
 def with_code(sentence: str) -> Markup:

@@ -1,6 +1,7 @@
 """The paragraph on the methods of a run or an experiment, from its files alone."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from marinecv.choices import SPLITS
@@ -37,36 +38,35 @@ LABEL_RULES = {
 OPTIMIZERS = {"rmsprop": "RMSprop", "adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}
 
 
-def experiment_methods(experiment: Experiment, runs: dict[str, Run]) -> list[str]:
-    """Return sentences on an experiment, and on its best run, or its first one where none is the best."""
+def experiment_methods(experiment: Experiment, runs: dict[str, Run]) -> Iterator[str]:
+    """Yield sentences on an experiment, and on its best run, or its first one where none is the best."""
     table, seeds = experiment.table, {run.read("recipe.json").get("training", {}).get("seed") for run in runs.values()}
     best = next(iter(table["name"][table["best"]]), None)
     described, seeds = best or next(iter(runs)), ", ".join(sorted(map(str, seeds - {None})))
-    sentences = [tr("The experiment has {n} trained runs: {names}.", n=len(runs), names=", ".join(runs))]
+    yield tr("The experiment has {n} trained runs: {names}.", n=len(runs), names=", ".join(runs))
     if best:
-        text = "{name} was selected: it is the most accurate on {split}."
-        sentences.append(tr(text, name=best, split=tr(experiment.select_on)))
+        split = tr(experiment.select_on)
+        yield tr("{name} was selected: it is the most accurate on {split}.", name=best, split=split)
     if any(run.fold for run in runs.values()):
-        sentences.append(tr("The runs are folds: each image is predicted by a model that was not trained on it."))
-    sentences.append(tr("Seeds: {seeds}. The next sentences are about {name}.", seeds=seeds, name=described))
-    return sentences + run_methods(runs[described])
+        yield tr("The runs are folds: each image is predicted by a model that was not trained on it.")
+    yield tr("Seeds: {seeds}. The next sentences are about {name}.", seeds=seeds, name=described)
+    yield from run_methods(runs[described])
 
 
-def run_methods(run: Run) -> list[str]:
-    """Return sentences on data, split, images, network, training, evaluation and versions, and on what was not done."""
+def run_methods(run: Run) -> Iterator[str]:
+    """Yield sentences on data, split, images, network, training, evaluation and versions, and on what was not done."""
     recipe, metrics = run.read("recipe.json"), run.metrics
-    sentences = [*_data(run, recipe), *_training(run, recipe), *_evaluation(run, metrics)]
+    yield from (*_data(run, recipe), *_training(run, recipe), *_evaluation(run, metrics))
     environment = run.read("environment.json") if run.path("environment.json").is_file() else {}
     versions = ", ".join(f"{name} {environment[key]}" for key, name in VERSIONS.items() if environment.get(key))
     if versions:
-        sentences.append(tr("Software: {versions}.", versions=versions))
+        yield tr("Software: {versions}.", versions=versions)
     if missing := _not_done(run, metrics):
-        sentences.append(tr("Not done: {missing}.", missing="; ".join(missing)))
-    return sentences
+        yield tr("Not done: {missing}.", missing="; ".join(missing))
 
 
-def _data(run: Run, recipe: dict) -> list[str]:
-    data, preprocessing, sentences = recipe.get("data", {}), run.preprocessing, []
+def _data(run: Run, recipe: dict) -> Iterator[str]:
+    data, preprocessing, spec = recipe.get("data", {}), run.preprocessing, run.spec
     if run.path("catalog.csv").is_file():
         catalog = run.catalog
         usable = catalog[is_usable(catalog)]
@@ -75,18 +75,18 @@ def _data(run: Run, recipe: dict) -> list[str]:
         words = {"name": Path(str(data.get("name", ""))).name, "n": len(usable), "counts": ", ".join(texts)}
         words |= {"classes": usable["class_name"].nunique(), "excluded": len(catalog) - len(usable)}
         text = "The data set {name} has {n} usable images of {classes} classes ({counts}; excluded: {excluded})."
-        sentences.append(tr(text, **words))
+        yield tr(text, **words)
         if preprocessing.crops is not None:
             text = "Each is a box of a photograph, cut out with a margin of {margin} of its sides."
-            sentences.append(tr(text, margin=preprocessing.crops))
+            yield tr(text, margin=preprocessing.crops)
         elif data.get("label_rule") in LABEL_RULES and (usable["dominance"] < 1).any():
             rule = tr(LABEL_RULES[data["label_rule"]])
-            sentences.append(tr("The class of an image with several is that with {rule}.", rule=rule))
+            yield tr("The class of an image with several is that with {rule}.", rule=rule)
     if data.get("limit"):
         what = tr("images") if preprocessing.crops is None else tr("photographs")
-        sentences.append(tr("At most {n} {what} of each split were used.", n=data["limit"], what=what))
+        yield tr("At most {n} {what} of each split were used.", n=data["limit"], what=what)
     if run.demonstration:
-        sentences.append(tr("The images are generated, so the metrics say nothing about real animals."))
+        yield tr("The images are generated, so the metrics say nothing about real animals.")
     split_by = re.sub(r".+-(\w+)-[0-9a-f]{8}", r"\1", str(data.get("split_by")))  # of a saved split the kind
     how = {
         "published": tr("The split is the published one"),
@@ -96,32 +96,32 @@ def _data(run: Run, recipe: dict) -> list[str]:
     }.get(split_by, tr("The split is that of the data"))
     if run.fold:
         how = tr("Validation is fold {fold} of a cross-validation", fold=run.fold)
-    digest, spec = preprocessing.split_sha256, run.spec
-    sentences.append(tr("{how} (SHA-256 {digest}…).", how=how, digest=digest[:16]) if digest else f"{how}.")
+    digest = preprocessing.split_sha256[:16]
+    yield tr("{how} (SHA-256 {digest}…).", how=how, digest=digest) if digest else f"{how}."
     fit = tr("centered on a black square as large as their longer side, and resized")
     if spec.fit == "stretch":
         fit = tr("resized")
     elif spec.letterbox_px:
         fit = tr("centered on a black square of {side} pixels and resized", side=str(spec.letterbox_px))
-    text = "Images were {fit} to {width} × {height} pixels."
-    return [*sentences, tr(text, fit=fit, width=spec.width, height=spec.height)]
+    yield tr("Images were {fit} to {width} × {height} pixels.", fit=fit, width=spec.width, height=spec.height)
 
 
-def _training(run: Run, recipe: dict) -> list[str]:
-    model, training, sentences = recipe.get("model", {}), recipe.get("training", {}), []
+def _training(run: Run, recipe: dict) -> Iterator[str]:
+    model, training = recipe.get("model", {}), recipe.get("training", {})
     backbone, kind = str(model.get("backbone", "")), model.get("kind")
     if backbone:
         width = f" {model['alpha']:g}" if model.get("alpha", 1) != 1 else ""
         name = backbone if is_preset(backbone) else Path(backbone).name + width
         starts = {"none": tr("started from random weights"), "imagenet": tr("was pretrained on ImageNet")}
         start = starts.get(model.get("weights"), tr("was pretrained"))
-        sentences.append(tr("The network {name} {start}.", name=name, start=start))
+        yield tr("The network {name} {start}.", name=name, start=start)
     elif kernels := model.get("kernels"):  # one a convolution
-        sentences.append(tr("A network of {n} convolutional layers was trained from scratch.", n=len(kernels)))
+        yield tr("A network of {n} convolutional layers was trained from scratch.", n=len(kernels))
     elif run.is_external:
-        return [tr("The model was trained elsewhere.")]
+        yield tr("The model was trained elsewhere.")
+        return
     elif kind:
-        sentences.append(tr("The network is of the kind {kind}.", kind=kind))
+        yield tr("The network is of the kind {kind}.", kind=kind)
     augmentation = training.get("augmentation") or {}
     used = [tr(AUGMENTATIONS[name], value=augmentation[name]) for name in AUGMENTATIONS if augmentation.get(name)]
     timing = run.timing if run.path("timing.json").is_file() and "optimizer" in training else None
@@ -129,15 +129,15 @@ def _training(run: Run, recipe: dict) -> list[str]:
     sentence = tr("Train images were augmented at random: {names}.", names=", ".join(used))
     if only_solved and used:
         sentence = tr("The head was fitted to each train image and its mirror image.")
-    sentences.append(sentence if used else tr("Train images were not augmented."))
+    yield sentence if used else tr("Train images were not augmented.")
     if training.get("class_weights") or training.get("balanced"):
-        sentences.append(tr("Rare classes were weighted more."))
+        yield tr("Rare classes were weighted more.")
     if training.get("head_l2"):
-        sentences.append(tr("The head was solved by logistic regression (penalty {l2}).", l2=training["head_l2"]))
+        yield tr("The head was solved by logistic regression (penalty {l2}).", l2=training["head_l2"])
     if recipe.get("shortened"):
-        sentences.append(tr("The training was shortened, so the metrics are not comparable with published ones."))
+        yield tr("The training was shortened, so the metrics are not comparable with published ones.")
     if timing is None or only_solved:
-        return sentences
+        return
     monitor = str(training.get("monitor"))
     monitors = {"val_loss": tr("the loss on validation"), "val_accuracy": tr("the accuracy on validation")}
     monitors |= {"loss": tr("the loss on train")}
@@ -149,31 +149,30 @@ def _training(run: Run, recipe: dict) -> list[str]:
         "size {batch_size}, seed {seed}) in {epochs} of at most {limit} epochs; the weights of epoch {best} were kept, "
         "the best by {monitor}."
     )
-    sentences.append(tr(text, optimizer=OPTIMIZERS[training["optimizer"]], **words))
-    return sentences
+    yield tr(text, optimizer=OPTIMIZERS[training["optimizer"]], **words)
 
 
-def _evaluation(run: Run, metrics: dict) -> list[str]:
+def _evaluation(run: Run, metrics: dict) -> Iterator[str]:
     figures = [figure for of in metrics.values() for figure in of.values() if isinstance(figure, dict)]
     resamples = next(iter(re.findall(r"(\d+) resamples", " ".join(figure.get("method", "") for figure in figures))), "")
+    has_groups = any(map(is_grouped, metrics.values()))
     text = "95% intervals: of accuracies by Wilson, of others by a bootstrap over images ({n} resamples)."
-    if run.is_autoencoder:
+    if has_groups:
+        text = "95% intervals: a bootstrap over groups of related images ({n} resamples)."
+    elif run.is_autoencoder:
         text = "95% intervals: a bootstrap over images ({n} resamples)."
-    sentences = [tr(text, n=resamples)]
-    if any(map(is_grouped, metrics.values())):
-        text = tr("95% intervals: a bootstrap over groups of related images ({n} resamples).", n=resamples)
-        few = tr("No interval is given where all images come from fewer than six groups.")
-        sentences = [text, few] if resamples else [few]
+    if resamples or not has_groups:
+        yield tr(text, n=resamples)
+    if has_groups:
+        yield tr("No interval is given where all images come from fewer than six groups.")
     if not run.is_autoencoder:
-        sentences.append(tr("Intervals of single classes are by Wilson and assume independent images."))
+        yield tr("Intervals of single classes are by Wilson and assume independent images.")
     if run.path("calibration.json").is_file() and not (calibration := run.calibration).reason:
         values = {"value": round(calibration.temperature, 3), "n": calibration.n_chosen}
-        text = "Probabilities are scaled by the temperature {value}, from {n} validation images."
-        sentences.append(tr(text, **values))
+        yield tr("Probabilities are scaled by the temperature {value}, from {n} validation images.", **values)
     if "test" in metrics:
         count = count_test_evaluations(run)["evaluations"]
-        sentences.append(tr("Times that the test images of this split were evaluated in this folder: {n}.", n=count))
-    return sentences
+        yield tr("Times that the test images of this split were evaluated in this folder: {n}.", n=count)
 
 
 def _not_done(run: Run, metrics: dict) -> list[str]:

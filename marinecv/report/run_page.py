@@ -104,7 +104,6 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
     leakage, temperature = _leakage(run, tables), sure.temperature if sure else 1.0
     scored = {split: table for split, table in tables.items() if split in SCORED_SPLITS} or tables
     images = {split: _image_table(table, run.class_names, temperature) for split, table in tables.items()}
-    flattered = tr(CHOSEN_ON_TEST) if run.preprocessing.select_on == "test" else ""
     attributes, flag = _attribute_scores(run), "demonstration=True, " * demonstration
     pairs, classes = _confused_pairs(tables[judged], paths), {s: per_class_metrics(t) for s, t in tables.items()}
     figures, drawn_curves = run.path("figures"), None
@@ -124,7 +123,7 @@ def write_run_report(run_folder: str | Path | Run) -> Path:
         summary=[_summary(split, metrics[split], is_of_crops(table)) for split, table in scored.items()],
         next=next_step(run, metrics[seen]["accuracy"], seen, leakage["scores"], classes.get("train"), sure, pairs),
         leakage=leakage,
-        flattered=flattered,
+        flattered=tr(CHOSEN_ON_TEST) if run.preprocessing.select_on == "test" else "",
         grouped=any(map(is_grouped, metrics.values())),
         shortened=recorded_text(recipe.get("shortened", "")),
         changes=[*run.correction_sentences, *run.accepted_changes],

@@ -33,7 +33,7 @@ def write_search_report(search_folder: str | Path) -> Path:
     if best:
         drawn["history"] = save_and_embed(trials_figure(table, number, demonstration), figures / "trials.png")
         drawn["slices"] = save_and_embed(slice_figure(table, space, number, demonstration), figures / "slices.png")
-    done = int((table["status"] == "done").sum()) if len(table) else 0
+    done = int((table["status"] == "done").sum())
     rows = [
         {name: float("nan") if value is None else value for name, value in row.items()}  # an empty cell
         | {"best": row["number"] == number, "seconds": round(row["seconds"])}
@@ -81,7 +81,7 @@ def search_summary(search: Search) -> str:
 
 
 @styled
-def trials_figure(trials: pd.DataFrame, best: int | None, demonstration: bool = False) -> Figure:
+def trials_figure(trials: pd.DataFrame, best: int, demonstration: bool = False) -> Figure:
     """Draw the validation accuracy of the trials of `Search.table()` in order, and the best so far."""
     figure, axis = new_figure(6, 3.4, demonstration)
     done, pruned = trials[trials["status"] == "done"], trials[(trials["status"] == "pruned") & trials["value"].notna()]
@@ -90,11 +90,9 @@ def trials_figure(trials: pd.DataFrame, best: int | None, demonstration: bool = 
         axis.scatter(pruned["number"], pruned["value"], s=20, facecolors="none", edgecolors=TRAIN, label=tr("pruned"))
     best_so_far = done["value"].astype(float).cummax()
     axis.step(done["number"], best_so_far, where="post", color=INK, label=tr("best so far"), lw=1.2)
-    if best is not None:
-        row = done[done["number"] == best]
-        label = tr("best: trial {best}", best=best)
-        axis.scatter(row["number"], row["value"], s=90, facecolors="none", edgecolors=ACCENT, lw=1.8, label=label)
-    axis.set_xlim(0.5, max(trials["number"], default=1) + 0.5)
+    row, label = done[done["number"] == best], tr("best: trial {best}", best=best)
+    axis.scatter(row["number"], row["value"], s=90, facecolors="none", edgecolors=ACCENT, lw=1.8, label=label)
+    axis.set_xlim(0.5, trials["number"].max() + 0.5)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set(xlabel=tr("trial"), ylabel=tr(VALUE_LABEL))
     axis.grid(axis="y")
@@ -103,9 +101,7 @@ def trials_figure(trials: pd.DataFrame, best: int | None, demonstration: bool = 
 
 
 @styled
-def slice_figure(
-    trials: pd.DataFrame, space: Sequence[Parameter], best: int | None, demonstration: bool = False
-) -> Figure:
+def slice_figure(trials: pd.DataFrame, space: Sequence[Parameter], best: int, demonstration: bool = False) -> Figure:
     """Draw validation accuracy by each hyperparameter, one panel each; a circle marks the best trial."""
     trials = trials[trials["value"].notna()]
     rows = -(-len(space) // 3)

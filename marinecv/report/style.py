@@ -20,10 +20,10 @@ MARKERS = "os^DvPX*"
 DEMONSTRATION_MARK = "demonstration: generated images"
 
 # System fonts for letters that DejaVu Sans lacks.
-FALLBACK_FONTS = """Noto Sans CJK SC|Noto Sans CJK JP|Noto Sans SC|Source Han Sans SC|WenQuanYi Zen Hei|WenQuanYi Micro
-Hei |Droid Sans Fallback|Microsoft YaHei|SimHei|PingFang SC|Hiragino Sans GB|Arial Unicode MS|Malgun Gothic|Nirmala
-UI"""
-INSTALLED_FONTS = [name.strip() for name in FALLBACK_FONTS.split("|") if name.strip() in fontManager.get_font_names()]
+FALLBACK_FONTS = "Noto Sans CJK SC|Noto Sans CJK JP|Noto Sans SC|Source Han Sans SC|WenQuanYi Zen Hei"
+FALLBACK_FONTS += "|WenQuanYi Micro Hei|Droid Sans Fallback|Microsoft YaHei|SimHei|PingFang SC|Hiragino Sans GB"
+FALLBACK_FONTS += "|Arial Unicode MS|Malgun Gothic|Nirmala UI"
+INSTALLED_FONTS = [name for name in FALLBACK_FONTS.split("|") if name in fontManager.get_font_names()]
 # Such a font may have only one weight; matplotlib would warn.
 logging.getLogger("matplotlib.font_manager").addFilter(lambda record: "font weight" not in record.getMessage())
 ESCAPE_CODES: dict[str, str] = {}

@@ -62,8 +62,12 @@ class OptunaEngine:
     def _ask(self, number: int) -> dict[str, Any]:
         asked = self.asked[number] = self.study.ask()
         for parameter in self.search.space:
-            if parameter.plays(asked.params):
-                _suggest(asked, parameter)
+            if not parameter.plays(asked.params):
+                continue
+            if parameter.choices:
+                asked.suggest_categorical(parameter.name, parameter.choices)
+            else:
+                asked.suggest_float(parameter.name, parameter.low, parameter.high, log=parameter.log)
         return asked.params
 
     def _made(self, trial: Trial, value: float | None) -> optuna.trial.FrozenTrial:
@@ -75,12 +79,6 @@ class OptunaEngine:
             value=value,
             intermediate_values=dict(trial.reported),
         )
-
-
-def _suggest(asked: optuna.Trial, parameter: Parameter) -> Any:
-    if parameter.choices:
-        return asked.suggest_categorical(parameter.name, parameter.choices)
-    return asked.suggest_float(parameter.name, parameter.low, parameter.high, log=parameter.log)
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:

@@ -72,16 +72,15 @@ def with_loss(model: keras.Model, recipe: Recipe) -> keras.Model:
     The loss is the mean squared error; a variational one adds `beta` times the Kullback-Leibler divergence of its
     embedding from a standard normal distribution, divided by the number of values of an image.
     """
-    outputs, weights = {"restored": model.outputs[0]}, {"restored": 1.0}
+    outputs, losses, weights = {"restored": model.outputs[0]}, {"restored": "mse"}, {"restored": 1.0}
     if is_variational(model):
         mean, log_variance = (model.get_layer(name).output for name in ("code", "log_variance"))
         divergence = ops.sum(ops.square(mean) + ops.exp(log_variance) - 1 - log_variance, axis=-1, keepdims=True) / 2
         outputs["divergence"] = divergence / float(np.prod(model.output_shape[1:]))
+        losses["divergence"] = "mae"  # it is never negative: its mean error from 0 is itself
         weights["divergence"] = recipe.model.beta
     fitted_model = keras.Model(model.inputs[0], outputs)
-    losses = {"restored": "mse", "divergence": "mae"}  # a divergence is never negative: its mean error from 0 is itself
-    loss = {name: losses[name] for name in outputs}
-    compile_with(fitted_model, recipe.training, loss=loss, loss_weights=weights, metrics=None)
+    compile_with(fitted_model, recipe.training, loss=losses, loss_weights=weights, metrics=None)
     return fitted_model
 
 

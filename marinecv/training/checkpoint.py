@@ -174,12 +174,12 @@ def read_checkpoint(path: Path) -> tuple[State | None, dict[str, list[np.ndarray
         raise ValueError(f"{path} is no checkpoint of marinecv: {error}. Delete it to train from the start.") from error
 
 
-def restore_weights(model: keras.Model, path: Path) -> State | None:
-    """Restore weights and random states from a checkpoint, if there is one, and return its state."""
+def restore_weights(model: keras.Model, path: Path) -> int:
+    """Restore weights and random states from a checkpoint, if there is one; return the number of its epochs, else 0."""
     state, arrays = read_checkpoint(path)
     if state:
         assign(_state_of(model), arrays["model"])
-    return state
+    return state.epochs_done if state else 0
 
 
 def identity(model: keras.Model, training: Training) -> dict:

@@ -77,8 +77,7 @@ def fit_recipe(
     attributes = {split: attributes_of(attribute_table, part) for split, (part, _) in parts.items()}
 
     model = build_model(recipe, len(class_names))
-    state = restore_weights(model, run.path("checkpoint.npz"))  # first: the key of a feature cache hashes the weights
-    done = state.epochs_done if state else 0
+    done = restore_weights(model, run.path("checkpoint.npz"))  # first: the key of a feature cache hashes the weights
     if recipe.model.has_backbone and not recipe.model.is_pretrained and not done:
         train_pixels = parts["train"][1]
         sample = np.random.default_rng(training.seed).permutation(len(train_pixels))[:STATISTICS_IMAGES]
@@ -138,8 +137,7 @@ def fit_autoencoder(
     started, log, parts = time.perf_counter(), log or silent, prepared(recipe, run, pixels)
     training = recipe.training
     model = build_model(recipe, len(run.class_names))
-    state = restore_weights(model, run.path("checkpoint.npz"))
-    done = state.epochs_done if state else 0
+    done = restore_weights(model, run.path("checkpoint.npz"))
     counter = EpochCounter(done)
 
     def pairs(split: str, start_epoch: EpochCounter | None) -> tf.data.Dataset:
@@ -265,8 +263,8 @@ def keep_better(
     Fine-tuning is kept where it lowers the mean log loss of `held_out`, rows and pixels, by more than the standard
     error of the mean over groups of related images.
     """
-    without, probe_recipe = recipe.with_training(keep_if_better=False), linear_probe(recipe)
-    without = replace(without, title=f"Fine-tuned: {recipe.title}")
+    tuned_recipe = replace(recipe.with_training(keep_if_better=False), title=f"Fine-tuned: {recipe.title}")
+    probe_recipe = linear_probe(recipe)
     probe = build_model(probe_recipe, len(run.class_names))
     all_rows, losses, is_right = solve_in_place(probe, probe_recipe, run, pixels, log)
     rows, of_rows = held_out
@@ -277,18 +275,15 @@ def keep_better(
     probabilities = model.predict(dataset, verbose=0)
     tuned, tuned_right = log_losses(probabilities, labels), probabilities.argmax(axis=1) == labels
     gain, error = mean_and_error(losses[place] - tuned, groups_of(rows))
-    is_better = bool(gain > error)
-    steps = {"linear probe": (losses[place], is_right[place]), "fine-tuned": (tuned, tuned_right)}
+    is_better = gain > error
+    shared = {"n": len(rows), "judged_on": "validation"}
+    steps = {
+        "linear probe": (losses[place], is_right[place], not is_better),
+        "fine-tuned": (tuned, tuned_right, is_better),
+    }
     table = [
-        {
-            "step": step,
-            "log_loss": loss.mean(),
-            "accuracy": right.mean(),
-            "n": len(rows),
-            "judged_on": "validation",
-            "chosen": (step == "fine-tuned") == is_better,
-        }
-        for step, (loss, right) in steps.items()
+        {"step": step, "log_loss": loss.mean(), "accuracy": right.mean(), "chosen": is_chosen, **shared}
+        for step, (loss, right, is_chosen) in steps.items()
     ]
     add_choices(run, table)
     verdict = "kept" if is_better else "not kept: the linear probe stays"
@@ -296,7 +291,7 @@ def keep_better(
     spread = f"standard error {error:.3f}" if np.isfinite(error) else "one group of images: no standard error"
     log(f"  fine-tuning {effect} ({spread}): {verdict}")
     run.path("checkpoint.npz").unlink(missing_ok=True)
-    model, recipe = (model, without) if is_better else (probe, probe_recipe)
+    model, recipe = (model, tuned_recipe) if is_better else (probe, probe_recipe)
     if not is_better:
         write_table(run.path("history.csv"), run.history[:1])
     write_json(run.path("recipe.json"), recipe.to_dict())

@@ -58,11 +58,10 @@ def calibrate(
         parts = [(*_confidence(predictions[mask], record["temperature"]), far[mask]) for mask in masks]
         review = evaluate_review(*parts, group_numbers(rows["image_id"][held_out_mask], groups))
         record["review"] = {**review, "distance": distance}
-        held_out = {"confidence": parts[1][0].tolist(), "distance": None}
+        record["held_out"] = {"confidence": parts[1][0].tolist(), "distance": None}
         if distance is not None:
-            held_out["distance"] = to_train[held_out_mask].tolist()
+            record["held_out"]["distance"] = to_train[held_out_mask].tolist()
             record["embeddings_sha256"] = sha256(run.path("embeddings.npz"))
-        record["held_out"] = held_out
     record["preprocessing_sha256"] = sha256(run.path("preprocessing.json"))
     record["model_sha256"] = sha256(run.path("model.keras"))
     write_json(run.path("calibration.json"), record)
@@ -74,15 +73,15 @@ def _sets(predictions: pd.DataFrame, found: dict, grouped: bool) -> dict:
     """Return the prediction `sets` of images that were not used in training, or why there are none as `no_sets`."""
     if not found["unseen"]:
         return {"no_sets": "the training stopped by these images, so they cannot give the coverage of sets"}
-    if len(predictions) < MIN_IMAGES_FOR_COVERAGE:
-        few = f"{len(predictions)} images are held out, and a coverage needs at least {MIN_IMAGES_FOR_COVERAGE}"
-        return {"no_sets": few}
+    n = len(predictions)
+    if n < MIN_IMAGES_FOR_COVERAGE:
+        return {"no_sets": f"{n} images are held out, and a coverage needs at least {MIN_IMAGES_FOR_COVERAGE}"}
     probabilities, true = calibration.probabilities_and_labels(predictions)
     threshold = set_threshold(calibration.calibrated(probabilities, found["temperature"]), true)
     meaning = f"{MEANING}; approximate, as some images are related" if grouped else MEANING
-    low, high = coverage_range(len(predictions))
-    coverage = {"coverage": COVERAGE, "low": low, "high": high, "n": len(predictions), "meaning": meaning}
-    return {"sets": {"threshold": threshold, **coverage}}
+    low, high = coverage_range(n)
+    sets = {"threshold": threshold, "coverage": COVERAGE, "low": low, "high": high, "n": n, "meaning": meaning}
+    return {"sets": sets}
 
 
 def _confidence(predictions: pd.DataFrame, temperature: float) -> tuple[np.ndarray, np.ndarray]:

@@ -291,7 +291,7 @@ def label_notes(catalog: pd.DataFrame, pairs: pd.DataFrame | None) -> Iterator[s
 
 
 def adapted_recipe(recipe: Recipe, choice: DataConfig, changes: Changes, validation: int = 0) -> Recipe:
-    """Return a recipe with changes, for images that `choice` describes; its `budget` names what was reduced.
+    """Return a recipe with changes, for images that `choice` describes; its `shortened` names what was reduced.
 
     On other data than the recipe's own, a third of `validation` images is held out to calibrate on if they are many.
     """

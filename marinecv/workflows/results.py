@@ -234,8 +234,7 @@ def cell_tables(recipe_and_run: tuple[Recipe, Run]) -> tuple[pd.DataFrame, pd.Da
 
 def curve_results(runs: Runs) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows of `results.csv` (a run, split and metric, and one of all seeds), and the published metrics."""
-    parts, published = [], []
-    by_line = {}
+    parts, published, by_line = [], [], {}
     for recipe, run in runs:
         by_line.setdefault((recipe.name, recipe.data.label_fraction), []).append((recipe, run))
     for (name, labeled), line_runs in by_line.items():

@@ -1,21 +1,16 @@
 """A run and an experiment, with the workflows that start from them as methods."""
 
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import keras
-import pandas as pd
 
 from marinecv import experiments, runs
-from marinecv.choices import FITTED_SPLITS
-from marinecv.workflows.evaluate import Evaluation, evaluate
-from marinecv.workflows.explain import Explanation, explain
-from marinecv.workflows.export import export
-from marinecv.workflows.latent import LatentSpace, latent
-from marinecv.workflows.predict import predict
-from marinecv.workflows.sources import Data, Paths
+from marinecv.workflows.evaluate import evaluate as evaluate_run
+from marinecv.workflows.explain import explain as explain_run
+from marinecv.workflows.export import export as export_run
+from marinecv.workflows.latent import latent as latent_space
+from marinecv.workflows.predict import predict as predict_images
 
 
 class Run(runs.Run):
@@ -26,33 +21,20 @@ class Run(runs.Run):
         >>> mcv.Run(run.folder).evaluate("test", log=None).metrics["accuracy"]["n"]
         24
 
-    Raises ValueError where the folder is no run.
+    Its methods `evaluate`, `explain`, `latent`, `predict` and `export` are the functions of `mcv`, whose first argument
+    is the run. Raises ValueError where the folder is no run.
     """
+
+    evaluate = evaluate_run
+    explain = explain_run
+    latent = latent_space
+    predict = predict_images
+    export = export_run
 
     @cached_property
     def model(self) -> keras.Model:
         """The trained model: pixels in [0, 255] in, probabilities out."""
         return self.load_model()
-
-    def evaluate(self, split: str = "validation", data: Data = None, **options: Any) -> Evaluation:
-        """Score the run again, or on other images: `mcv.evaluate`."""
-        return evaluate(self, split, data, **options)
-
-    def explain(self, images: Paths | None = None, method: str = "gradcam", **options: Any) -> Explanation:
-        """Show which pixels the model uses: `mcv.explain`."""
-        return explain(self, images, method, **options)
-
-    def latent(self, splits: str | Sequence[str] = FITTED_SPLITS, **options: Any) -> LatentSpace:
-        """Show the embeddings of its images: `mcv.latent`."""
-        return latent(self, splits, **options)
-
-    def predict(self, paths: Paths, **options: Any) -> pd.DataFrame:
-        """Predict image files and folders, one row a file: `mcv.predict`."""
-        return predict(self, paths, **options)
-
-    def export(self, format: str, quantize: str | Sequence[str] = "none", **options: Any) -> pd.DataFrame:
-        """Export the model for another runtime, into `exports` of its folder: `mcv.export`."""
-        return export(self, format, quantize, **options)
 
 
 class Experiment(experiments.Experiment):

@@ -71,7 +71,7 @@ def train(
     """
     log = log or silent
     if corrections is not None:
-        if (data, recipe, backbone, distribute) != (None,) * 4:
+        if any(argument is not None for argument in (data, recipe, backbone, distribute)):
             raise ValueError(
                 "corrections= has images and recipe of its run. Leave out data, recipe, backbone, distribute."
             )

@@ -149,8 +149,7 @@ def score_classifier(
     if run.path("related.csv").is_file():
         save_leakage_scores(run, predictions, log)
     groups = run.catalog.set_index("image_id")["group"]
-    parts = predictions.groupby("split", sort=False)
-    return {split: metrics_of(part, groups) for split, part in parts}
+    return {split: metrics_of(part, groups) for split, part in predictions.groupby("split", sort=False)}
 
 
 def add_pseudo_labels(run: Run, recipe: Recipe, pixels: np.ndarray, log: Log) -> None:

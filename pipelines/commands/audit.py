@@ -31,9 +31,8 @@ def run(args: argparse.Namespace) -> int:
     manifest = opened.manifest(args)
     source = Source(manifest, *read_catalog_and_boxes(manifest, log=options.print_line))
     mcv = options.library()
-    how = {"frame_order": args.frame_order, "limit": args.limit, "seed": args.seed, "log": options.print_line}
-    how |= {"label_errors": args.label_errors, "lang": args.lang}
-    audit = mcv.audit(source, folder=args.output_dir, **how)
+    how = {name: getattr(args, name) for name in ("frame_order", "limit", "seed", "label_errors", "lang")}
+    audit = mcv.audit(source, folder=args.output_dir, log=options.print_line, **how)
     page, findings, counts = audit.report(), audit.findings, audit.tables["class_counts"].drop(columns="fraction")
     print(counts.rename(columns={"": tr("no split")}).to_string(index=False))
     print("", audit.summary, "", sep="\n")

@@ -28,9 +28,8 @@ def run(args: argparse.Namespace) -> int:
     trained = open_classifier(args.run)
     if not (args.check or args.format):
         raise ValueError(f"Expected --format, one of {', '.join(FILES)}, or --check.")
-    given = {"quantize": args.quantize, "margin": args.margin}
-    given = {name: value for name, value in given.items() if value is not None}
-    given |= {"accept_changes": args.accept_changes, "resize": args.resize}
+    names = ("quantize", "margin", "accept_changes", "resize")
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
     if not args.check:
         for kind in args.quantize or ["none"]:
             check_format(args.format, kind, args.resize)

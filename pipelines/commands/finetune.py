@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
 
     options.refuse_with(args, "recipe", ("grid", "backbone", "minutes"))
     options.refuse_with(args, "grid", ("minutes",))
-    options.refuse_with(args, "distribute", ("cache_features",))
+    if args.cache_features:
+        options.refuse_with(args, "distribute", ("cache_features",))
     patiences, source = PATIENCES if args.grid else (BEST_PATIENCE,), opened.source(args)
     rows = [row(name, patience) for name in args.backbone or ["mobilenetv3large"] for patience in patiences]
     if args.recipe:
