@@ -180,7 +180,8 @@ def test_a_full_folder_is_named_and_what_was_in_it_stays(finished_run, shared_ta
     assert f"No space left on device: '{tmp_path / 'new.csv'}" in capsys.readouterr().err
     monkeypatch.undo()
     assert (tmp_path / "table.csv").read_text(encoding="utf-8") == "the older one"
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["table.csv"]
+    files = [path.name for path in tmp_path.iterdir() if path.is_file()]
+    assert [name for name in files if "autograph" not in name] == ["table.csv"]  # TensorFlow keeps sources of its own
 
 
 @pytest.mark.slow

@@ -109,6 +109,10 @@ def test_an_order_holds_by_the_interval_over_seeds(ahead, sentence, tmp_path):
     write_table(tmp_path / "birdcnn.csv", pd.DataFrame(rows).assign(**shared))
     [said] = order_sentences(tmp_path / "birdcnn.csv", birdcnn.ORDER)
     assert said.startswith(f"birdcnn_base above birdcnn_kernel6: {sentence}")
+    rows = [rows[0], rows[-2]]  # of other seeds
+    write_table(tmp_path / "birdcnn.csv", pd.DataFrame(rows).assign(**shared))
+    [said] = order_sentences(tmp_path / "birdcnn.csv", birdcnn.ORDER)
+    assert said == "birdcnn_base above birdcnn_kernel6: undecided; no seed of both"
 
 
 @pytest.mark.parametrize(

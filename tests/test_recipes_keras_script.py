@@ -242,6 +242,7 @@ def test_no_text_of_a_recipe_becomes_code():
         (RECIPES["butterflies_vae"], "butterflies_vae sets model.variational"),
         (BEST.with_training(balanced=True, mixed_precision=True), "training.balanced and training.mixed_precision"),
         (PROBE, "default sets training.head_l2"),
+        (replace(BEST, data=replace(BEST.data, crops=0.1)), "data.crops"),
         (replace(BEST, image=replace(BEST.image, white=4095)), "image.white"),
         (BEST.with_training(augmentation=Augmentation(mixup=0.2)), "training.augmentation.mixup or cutmix"),
         (BEST.with_training(augmentation=Augmentation(cutmix=1)), "training.augmentation.mixup or cutmix"),

@@ -118,6 +118,7 @@ PRETRAIN = {"recipes": ["pretrain"]}
         (CURVE, {"goal": 1}, "between 0 and 1. Received: goal=1."),
         (CURVE, {"encoder_data": "test"}, "encoder_data='test'"),
         (CURVE, {"encoder": ".", "encoder_data": "unlabeled"}, "Leave out encoder_data="),
+        ((mcv.learning_curve, []), {}, "Expected one recipe or several. Received:"),
         (CURVE, {"label_fraction": 0.5}, "Leave out label_fraction"),
         (CURVE, {"fractions": [0.5, 2]}, "above 0 and at most 1. Received: 2."),
         ((mcv.reproduce, "fish"), {}, 'no report "fish"'),

@@ -222,7 +222,8 @@ def _measure(predict: Predict, model: Path, original: Original, run: Run, resize
         probabilities = np.concatenate([*map(predict, pictures)])
     else:
         probabilities = predict(original.pixels)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)  # of many classes, 8-bit ones miss a sum of 1 by far
+    # Of many classes, 8-bit probabilities miss a sum of 1 by far, or are all 0.
+    probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
     keys = (rows[column].tolist() for column in ("image_id", "split", "class_name"))
     predictions, groups = make_table(*keys, probabilities, run.class_names), rows.set_index("image_id")["group"]
     return {

@@ -127,6 +127,7 @@ def keras_script(recipe: Recipe) -> str:
         "model.backbone to a file": backbone_path(backbone),
         "model.trainable_layers of a ConvNeXt": "convnext" in backbone and getattr(recipe.model, "trainable_layers", 0),
         "model.variational": getattr(recipe.model, "variational", False),
+        "data.crops": recipe.data.crops is not None,
         "training.head_l2": recipe.training.head_l2,
         "training.balanced": recipe.training.balanced,
         "training.mixed_precision": recipe.training.mixed_precision,

@@ -42,7 +42,7 @@ def experiment_methods(experiment: Experiment, runs: dict[str, Run]) -> Iterator
     """Yield sentences on an experiment, and on its best run, or its first one where none is the best."""
     table, seeds = experiment.table, {run.read("recipe.json").get("training", {}).get("seed") for run in runs.values()}
     best = next(iter(table["name"][table["best"]]), None)
-    described, seeds = best or next(iter(runs)), ", ".join(sorted(map(str, seeds - {None})))
+    described, seeds = best or next(iter(runs)), ", ".join(sorted(sorted(map(str, seeds - {None})), key=len))
     yield tr("The experiment has {n} trained runs: {names}.", n=len(runs), names=", ".join(runs))
     if best:
         split = tr(experiment.select_on)

@@ -160,14 +160,14 @@ def order_sentences(path: Path, order: tuple[tuple[str, str], ...], runs: Iterab
     accuracies = lines.astype({"ours": float}).pivot(index="seed", columns="recipe", values="ours")
     recipes, sentences = runs_by_recipe(run for run in runs if not run.fold), []
     for better, worse in [pair for pair in order if {*pair} <= set(accuracies)]:
-        ahead, sign = (accuracies[better] - accuracies[worse]).dropna(), 0
+        ahead, sign, why = (accuracies[better] - accuracies[worse]).dropna(), 0, "no seed of both"
         if {better, worse} <= set(recipes):
             a, b = ({seed: predictions_of(same) for seed, same in recipes[name].items()} for name in (better, worse))
             catalogs = [run.catalog for name in (better, worse) for same in recipes[name].values() for run in same]
             ids = catalogs[0].loc[catalogs[0]["split"] == "validation", "image_id"]
             found = compare_seeds(a, b, "validation", groups=common_groups(catalogs, ids))
             sign, why = found["distinguishable"] * found["difference"], found["sentence"]
-        else:
+        elif len(ahead):
             why = f"by {ahead.mean():+.3f} on average of {len(ahead)} seeds ({ahead.min():+.3f} to {ahead.max():+.3f})"
             if len(ahead) >= MIN_SEEDS:
                 low, high = interval_over_seeds(ahead)

@@ -188,8 +188,12 @@ def grid(
 
 
 def as_list(recipes: RecipeLike | Sequence[RecipeLike]) -> list[RecipeLike]:
-    """Return one recipe or several as a list."""
-    return [recipes] if recipes is None or isinstance(recipes, (Recipe, str, os.PathLike)) else list(recipes)
+    """Return one recipe or several as a list; ValueError where there is none."""
+    if recipes is None or isinstance(recipes, (Recipe, str, os.PathLike)):
+        return [recipes]
+    if not recipes:
+        raise ValueError(f"Expected one recipe or several. Received: {recipes!r}.")
+    return list(recipes)
 
 
 def with_recipe(
