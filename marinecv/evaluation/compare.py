@@ -5,7 +5,7 @@ import pandas as pd
 
 from marinecv.evaluation import intervals
 from marinecv.evaluation.estimates import MIN_GROUPS
-from marinecv.evaluation.groups import Groups, counts_by_group, group_numbers
+from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.predictions import as_predictions
 from marinecv.language import tr
 
@@ -80,8 +80,7 @@ def difference_bounds(gaps: pd.Series, group_ids: np.ndarray | None, seed: int) 
         return intervals.percentile_interval(resampled @ values / len(gaps))
     if group_ids.max() + 1 < MIN_GROUPS:
         return np.nan, np.nan
-    sums = counts_by_group(group_ids, np.zeros_like(group_ids), 1, weights=gaps.to_numpy())
-    sizes = np.bincount(group_ids)
+    sums, sizes = np.bincount(group_ids, gaps), np.bincount(group_ids)
     resampled = intervals.resampled_sums(np.column_stack([sums, sizes]), seed)
     return intervals.expanded_interval(resampled[:, 0] / resampled[:, 1], intervals.effective_number(sizes))
 

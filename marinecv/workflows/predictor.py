@@ -66,8 +66,7 @@ def rows_of_files(
     predictions |= {"exif_time": [read_capture(files[i].absolute())[0] for i in readable], **columns}
     rows = pd.DataFrame({"path": [printable(file.as_posix()) for file in files]})
     rows = rows.join(pd.DataFrame(predictions, index=readable))
-    text = rows.select_dtypes(exclude="number").columns
-    rows[text] = rows[text].fillna("")
+    rows = rows.fillna(dict.fromkeys(rows.select_dtypes(exclude="number"), ""))
     return rows.assign(problem=[reasons.get(i, "") for i in range(len(files))])
 
 
