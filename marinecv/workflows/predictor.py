@@ -108,9 +108,8 @@ def batch_predictor(
         if sets := calibration and calibration.sets:
             names = np.array(run.class_names, dtype=object)
             columns["prediction_set"] = ["|".join(names[row]) for row in prediction_sets(probabilities, sets.threshold)]
-        confidence, to_train = probabilities.max(axis=1), np.zeros(len(pixels))
-        if by_distance:
-            to_train = distances(embeddings, fitted)
+        confidence = probabilities.max(axis=1)
+        to_train = distances(embeddings, fitted) if by_distance else np.zeros(len(pixels))
         if thresholds:
             columns["is_unknown"] = is_unknown(confidence, to_train, thresholds)
         if review and not rules:
