@@ -51,16 +51,14 @@ def paired(a: pd.DataFrame, b: pd.DataFrame, split: str) -> pd.DataFrame:
     a, b = (t[(t["split"] == split) & (t["true_class"] != "")].set_index("image_id") for t in (a, b))
     if a.empty and b.empty:
         raise ValueError(f"Neither table has a labeled image in split {split!r}. Expected the same images in both.")
-    only_one = a.index.symmetric_difference(b.index)
-    if len(only_one):
+    if len(only_one := a.index.symmetric_difference(b.index)):
         raise ValueError(
             f"The tables differ in {len(only_one)} images of split {split!r}; the first is {only_one[0]}. Expected the "
             f"same images in both. Received: {len(a)} and {len(b)}. Predict both on one catalog; if two runs were "
             "split in different ways, train both on the split of one, such as split_by=RUN/split.csv."
         )
     b = b.loc[a.index]
-    relabeled = a.index[a["true_class"].to_numpy() != b["true_class"].to_numpy()]
-    if len(relabeled):
+    if len(relabeled := a.index[a["true_class"].to_numpy() != b["true_class"].to_numpy()]):
         raise ValueError(
             f"{len(relabeled)} of {len(a)} images have another true class in the second table; the first is "
             f"{relabeled[0]}. Expected the same labels in both. Predict both on one catalog."
