@@ -135,8 +135,7 @@ class Run:
     @property
     def stamps(self) -> pd.DataFrame:
         """Size, time and hash of its images at the start of the training, see `stamp_images`."""
-        with self.with_hint(IMAGES):
-            return read_columns(self.path(IMAGES), STAMP_COLUMNS, ["bytes", "modified"])
+        return self._load(IMAGES, read_columns, STAMP_COLUMNS, ["bytes", "modified"])
 
     @property
     def accepted_changes(self) -> list[str]:
@@ -231,9 +230,9 @@ class Run:
             fix = "Make the run again with run_of_model." if self.is_external else FIX_HINTS.get(name, RESTORE_HINT)
             raise ValueError(f"{error} {fix.format(folder=self.folder)}") from error
 
-    def _load(self, name: str, load: Callable, *kind: type):
+    def _load(self, name: str, load: Callable, *more: object):
         with self.with_hint(name):
-            return load(self.path(name), *kind)
+            return load(self.path(name), *more)
 
     def load_model(self) -> "keras.Model":
         """Load the trained model, in Keras' safe mode, for prediction; ValueError where it is missing or damaged."""
