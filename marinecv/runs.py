@@ -19,7 +19,7 @@ from marinecv.data.stamps import STAMP_COLUMNS, stamp_images
 from marinecv.data.user_tables import as_catalog
 from marinecv.environment import environment
 from marinecv.files.atomic import write_json
-from marinecv.files.csv_tables import check_columns, parse_numbers, read_table, write_table
+from marinecv.files.csv_tables import check_columns, parse_numbers, read_columns, read_table, write_table
 from marinecv.files.hashes import sha256
 from marinecv.files.lock import LOCK
 from marinecv.inputs.spec import ImageSpec
@@ -135,10 +135,7 @@ class Run:
     @property
     def stamps(self) -> pd.DataFrame:
         """Size, time and hash of its images at the start of the training, see `stamp_images`."""
-        path = self.path(IMAGES)
-        with self.with_hint(IMAGES):
-            check_columns(table := read_table(path), STAMP_COLUMNS, path)
-            return parse_numbers(table, ["bytes", "modified"], path)
+        return self._load(IMAGES, read_columns, STAMP_COLUMNS, ["bytes", "modified"])
 
     @property
     def accepted_changes(self) -> list[str]:
@@ -233,9 +230,9 @@ class Run:
             fix = "Make the run again with run_of_model." if self.is_external else FIX_HINTS.get(name, RESTORE_HINT)
             raise ValueError(f"{error} {fix.format(folder=self.folder)}") from error
 
-    def _load(self, name: str, load: Callable, *kind: type):
+    def _load(self, name: str, load: Callable, *more: object):
         with self.with_hint(name):
-            return load(self.path(name), *kind)
+            return load(self.path(name), *more)
 
     def load_model(self) -> "keras.Model":
         """Load the trained model, in Keras' safe mode, for prediction; ValueError where it is missing or damaged."""
@@ -304,9 +301,7 @@ def read_history(path: str | Path) -> pd.DataFrame:
 
 
 def _read_catalog(path: Path) -> pd.DataFrame:
-    table = read_table(path)
-    check_columns(table, CATALOG_COLUMNS, path)
-    table = parse_numbers(table, ("width", "height", "dominance"), path)
+    table = read_columns(path, CATALOG_COLUMNS, ("width", "height", "dominance"))
     sizes = table[["width", "height"]]
     whole = ((sizes >= 0) & (sizes < 2**31) & (sizes % 1 == 0)).all(axis=1)
     problems = {

@@ -1,9 +1,8 @@
 """What to look at next: the random part is random and whole, the rest is ranked, and nothing is lost."""
 
 import numpy as np
-import pytest
 
-from marinecv.review.order import RANDOM_FRACTION, informative, review_order, uncertain
+from marinecv.review.order import RANDOM_FRACTION, informative, review_order
 
 
 def order_of(n=200, seed=0, **options):
@@ -63,7 +62,3 @@ def test_informative_takes_one_of_each_cluster_before_a_second_and_avoids_what_i
     order = np.argsort(-scores)
     assert sorted(order[:4] // 10) == [1, 2, 3, 4] and sorted(order[50:]) == list(range(50, 60))
     assert np.isfinite(scores).all() and len({*scores[:50]}) == 50
-
-
-def test_uncertain_is_largest_for_even_probabilities():
-    assert uncertain(np.array([[1.0, 0.0], [0.5, 0.5]])) == pytest.approx([0, np.log(2)])

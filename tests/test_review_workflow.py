@@ -268,3 +268,8 @@ def test_a_proof_says_which_run_to_use(run):
     assert corrections.proof_sentence(worse, run).endswith("That does not show that it is better: use reef.")
     few = result | {"low": float("nan"), "high": float("nan"), "distinguishable": False}
     assert "(too few groups: no interval). That does not show" in corrections.proof_sentence(few, run)
+
+
+def test_a_split_without_images_has_no_sentence_on_its_labels():
+    table = mcv.make_table(["a", "b"], "validation", ["crab", "eel"], [[0.9, 0.1], [0.6, 0.4]], ["crab", "eel"])
+    assert corrections.both_scores(table, table, "test", pd.Series({"a": "", "b": ""})) == []

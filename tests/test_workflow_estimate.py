@@ -1,5 +1,6 @@
 """`estimate` from the command line and from Python: a sample that is checked, begun, continued and finished."""
 
+import json
 import shutil
 
 import numpy as np
@@ -10,7 +11,7 @@ from conftest import COLORS, draw_image, make_demonstration, refused, shown
 import marinecv as mcv
 from marinecv.files.csv_tables import read_table
 from marinecv.review.corrections import CLASS, EMPTY, UNKNOWN, Corrections
-from marinecv.review.folder import ESTIMATE, ReviewFolder
+from marinecv.review.folder import ESTIMATE, ITEM_COLUMNS, ReviewFolder
 from marinecv.workflows import estimate as workflow
 
 
@@ -132,6 +133,31 @@ def test_nothing_there_unknown_and_passed_over_answers(finished_run, photos, lab
     assert sentence.startswith("5 images passed over, or answered as unknown, are left out; the accuracy would be ")
     right, wrong = (float(word.strip(".,")) for word in sentence.split() if word[:2] in ("0.", "1."))
     assert wrong < right
+
+
+def test_too_few_answers_give_no_number_in_a_sentence_either(finished_run, photos, pages):
+    def answer(review, status):
+        first, *others = review.items["image_id"]
+        corrections = Corrections(review.corrections)
+        corrections.add([first], UNKNOWN)
+        corrections.add(others, CLASS, "crab")
+
+    pages.answer = answer
+    sentences = mcv.estimate(finished_run, photos, check=5, log=None).sentences
+    assert "1 images passed over, or answered as unknown, are left out." in sentences
+    assert " nan" not in " ".join(sentences)
+
+
+def test_the_page_can_be_told_whether_enough_is_answered_where_all_are_right(tmp_path):
+    batch = pd.DataFrame({"image_id": np.arange(100_000).astype(str), "predicted_class": "fox", "probability": 0.9})
+    items = pd.DataFrame("", index=range(100), columns=ITEM_COLUMNS).assign(
+        image_id=batch["image_id"][:100], probability=0.9
+    )
+    about = {"kind": ESTIMATE, "run": "runs/x-1", "class_names": ("fox",)}
+    review = ReviewFolder.create(tmp_path / "estimate", items, **about)
+    Corrections(review.corrections).add(items["image_id"][:60].tolist(), CLASS, "fox")
+    for width, is_enough in ((1e-6, False), (0.9, True)):
+        assert json.loads(json.dumps(workflow.progress(review, batch, width)[1])) is is_enough
 
 
 def test_classes_that_the_run_does_not_know_are_named(finished_run, photos, labels):

@@ -129,11 +129,10 @@ def _numbers(stems: list[str], names: list[str]) -> list[tuple[np.ndarray, np.nd
             if which < len(numbers):
                 series[row], position[row] = f"{stem[: numbers[which].start()]}*", int(numbers[which][0])
         has_number = series != ""
-        table = pd.DataFrame(
-            {"series": series[has_number], "place": position[has_number], "stem": np.array(stems)[has_number]}
-        )
+        table = pd.DataFrame({"series": series, "place": position, "stem": stems})[has_number]
         if table.duplicated(["series", "place"]).any():
-            series[has_number] = table["series"] = folders[has_number].astype(object) + "/" + series[has_number]
+            series[has_number] = folders[has_number].astype(object) + "/" + series[has_number]
+            table = table.assign(series=series[has_number])
         same_number = table.drop_duplicates().groupby(["series", "place"]).size()  # an export may repeat a name
         if same_number.median() <= MAX_NAMES_A_NUMBER:
             numbered.append((series, position))

@@ -49,7 +49,7 @@ def _measured(pictures: np.ndarray) -> np.ndarray:
 
 
 def _odd(table: pd.DataFrame) -> pd.DataFrame:
-    """Return which of `FLAGS` apply to each image, a bool column each."""
+    """Return which of `FLAGS` apply to each image, a bool column each, in their order."""
     shorter, longer = table[["width", "height"]].min(axis=1), table[["width", "height"]].max(axis=1)
     brightness, contrast, sharpness = table["brightness"], table["contrast"], table["sharpness"]
     flat = (contrast < MIN_CONTRAST) & (contrast < contrast.median() / 3)
@@ -63,7 +63,7 @@ def _odd(table: pd.DataFrame) -> pd.DataFrame:
         "long": (ratio > MAX_ASPECT_RATIO) & (ratio > 2 * ratio.median()),
         "large": longer > MAX_RELATIVE_SIDE * longer.median(),
     }
-    return pd.DataFrame(odd)[list(FLAGS)]
+    return pd.DataFrame(odd)
 
 
 def image_findings(catalog: pd.DataFrame, quality: pd.DataFrame) -> list[Finding]:
@@ -77,10 +77,8 @@ def image_findings(catalog: pd.DataFrame, quality: pd.DataFrame) -> list[Finding
     note = "{flags}: mean {brightness:.0f}, deviation {contrast:.0f} of 255"
     light_notes = [tr(note, **row | {"flags": _flags_text(row["flags"])}) for row in light.to_dict("records")]
     blurred, median = _flagged(quality, ("blurred",)).sort_values("sharpness"), quality["sharpness"].median()
-    blur_notes = [
-        tr("sharpness {value:.2f}, median of the set {median:.2f}", value=value, median=median)
-        for value in blurred["sharpness"]
-    ]
+    note = "sharpness {value:.2f}, median of the set {median:.2f}"
+    blur_notes = [tr(note, value=value, median=median) for value in blurred["sharpness"]]
     sizes, n_measured = _flagged(quality, SIZE_FLAGS), len(quality)
     size_notes = [f"{_flags_text(row.flags)}: {row.width}x{row.height} px" for row in sizes.itertuples()]
     unreadable = tr("not readable by the decoder that training uses")

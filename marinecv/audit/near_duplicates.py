@@ -94,11 +94,8 @@ def find_near_duplicates(
         )
         return similarity
 
-    color_pairs = [nearest(each, CANDIDATES) for each in (colors, even_colors)]
-    candidates = {
-        "hash": _candidates_by_hash(hashes, mirrored),
-        "colors": np.unique(np.concatenate(color_pairs), axis=0),
-    }
+    color_pairs = np.concatenate([nearest(each, CANDIDATES) for each in (colors, even_colors)])
+    candidates = {"hash": _candidates_by_hash(hashes, mirrored), "colors": np.unique(color_pairs, axis=0)}
     if embeddings is not None:
         candidates["embedding"] = nearest(embeddings, CANDIDATES)
     tables, seen_keys = [], np.empty(0, np.int64)

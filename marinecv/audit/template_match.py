@@ -117,17 +117,11 @@ def _turned_back(picture: np.ndarray, ratio: float, own_ratio: float, turn: np.n
     """
     (angle, zoom, flip), side = turn, len(picture)
     down, across = (np.mgrid[:side, :side] - (side - 1) / 2) * 2 / side
-    across, down, cos, sin = (
-        zoom * max(1, ratio) * across,
-        zoom * max(1, 1 / ratio) * down,
-        np.cos(angle),
-        np.sin(angle),
-    )
+    across, down = zoom * max(1, ratio) * across, zoom * max(1, 1 / ratio) * down
+    cos, sin = np.cos(angle), np.sin(angle)
     across, down = cos * across - sin * down, flip * (sin * across + cos * down)
-    turned, middle = (
-        _sampled(picture.astype(np.float32), own_ratio, across, down, order=3),
-        slice(side // 8, -side // 8),
-    )
+    turned = _sampled(picture.astype(np.float32), own_ratio, across, down, order=3)
+    middle = slice(side // 8, -side // 8)
     is_covered = np.isfinite(turned[middle, middle]).mean() >= MIN_COVERED
     return np.nan_to_num(turned) if is_covered else np.zeros_like(turned)
 

@@ -174,19 +174,16 @@ def temperature_sentence(calibration: Calibration) -> str:
         return tr(f"{TOO_FEW}.", n=calibration.n_calibration, least=MIN_HELD_OUT_IMAGES)
     losses = calibration.cross_validated
     if losses.after < losses.before:
-        return tr(
+        text = (
             "Temperature scaling, fitted on {n} calibration images, lowers cross-validated log loss from {before:.3f} "
-            "to {after:.3f}.",
-            n=calibration.n_chosen,
-            before=losses.before,
-            after=losses.after,
+            "to {after:.3f}."
         )
-    return tr(
+        return tr(text, n=calibration.n_chosen, before=losses.before, after=losses.after)
+    text = (
         "Temperature scaling does not lower log loss on the calibration images; probabilities are left as they are "
-        "(ECE {ece:.3f}, n={n}).",
-        ece=calibration.ece.before,
-        n=calibration.n_calibration,
+        "(ECE {ece:.3f}, n={n})."
     )
+    return tr(text, ece=calibration.ece.before, n=calibration.n_calibration)
 
 
 def calibration_error_sentence(calibration: Calibration) -> str:

@@ -48,11 +48,8 @@ def camera_sentence(table: pd.DataFrame) -> str:
     average = tr("On {n} cameras that training never saw: {value:.2f} on average", n=m["cameras"], value=m["value"])
     expected = tr("from fewer than {n} cameras: no interval", n=MIN_GROUPS)
     if m["low"] is not None:
-        text = (
-            "95% CI {low:.2f} to {high:.2f}, of few cameras"
-            if m["cameras"] < FEW_GROUPS
-            else "95% CI {low:.2f} to {high:.2f}"
-        )
+        text = "95% CI {low:.2f} to {high:.2f}, of few cameras"
+        text = text if m["cameras"] < FEW_GROUPS else "95% CI {low:.2f} to {high:.2f}"
         average += f" ({tr(text, low=m['low'], high=m['high'])})"
         text = "the next camera is expected between {low:.2f} and {high:.2f}"
         expected = tr(text, low=m["next_low"], high=m["next_high"])

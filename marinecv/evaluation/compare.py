@@ -5,7 +5,7 @@ import pandas as pd
 
 from marinecv.evaluation import intervals
 from marinecv.evaluation.estimates import MIN_GROUPS
-from marinecv.evaluation.groups import Groups, counts_by_group, group_numbers
+from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.predictions import as_predictions
 from marinecv.language import tr
 
@@ -51,16 +51,14 @@ def paired(a: pd.DataFrame, b: pd.DataFrame, split: str) -> pd.DataFrame:
     a, b = (t[(t["split"] == split) & (t["true_class"] != "")].set_index("image_id") for t in (a, b))
     if a.empty and b.empty:
         raise ValueError(f"Neither table has a labeled image in split {split!r}. Expected the same images in both.")
-    only_one = a.index.symmetric_difference(b.index)
-    if len(only_one):
+    if len(only_one := a.index.symmetric_difference(b.index)):
         raise ValueError(
             f"The tables differ in {len(only_one)} images of split {split!r}; the first is {only_one[0]}. Expected the "
             f"same images in both. Received: {len(a)} and {len(b)}. Predict both on one catalog; if two runs were "
             "split in different ways, train both on the split of one, such as split_by=RUN/split.csv."
         )
     b = b.loc[a.index]
-    relabeled = a.index[a["true_class"].to_numpy() != b["true_class"].to_numpy()]
-    if len(relabeled):
+    if len(relabeled := a.index[a["true_class"].to_numpy() != b["true_class"].to_numpy()]):
         raise ValueError(
             f"{len(relabeled)} of {len(a)} images have another true class in the second table; the first is "
             f"{relabeled[0]}. Expected the same labels in both. Predict both on one catalog."
@@ -80,8 +78,7 @@ def difference_bounds(gaps: pd.Series, group_ids: np.ndarray | None, seed: int) 
         return intervals.percentile_interval(resampled @ values / len(gaps))
     if group_ids.max() + 1 < MIN_GROUPS:
         return np.nan, np.nan
-    sums = counts_by_group(group_ids, np.zeros_like(group_ids), 1, weights=gaps.to_numpy())
-    sizes = np.bincount(group_ids)
+    sums, sizes = np.bincount(group_ids, gaps), np.bincount(group_ids)
     resampled = intervals.resampled_sums(np.column_stack([sums, sizes]), seed)
     return intervals.expanded_interval(resampled[:, 0] / resampled[:, 1], intervals.effective_number(sizes))
 

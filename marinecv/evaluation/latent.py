@@ -6,6 +6,7 @@ of their ids, so the order of the rows does not matter.
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 from sklearn import metrics
 from sklearn.cluster import KMeans
 from sklearn.manifold import TSNE
@@ -56,12 +57,12 @@ def latent_points(
     init = "pca" if embeddings.shape[1] > 1 else "random"
     tsne = TSNE(perplexity=perplexity_of(len(rows)), init=init, random_state=seed)
     kmeans = KMeans(clusters, n_init=10, random_state=seed)
-    points = rows[["image_id", "split", "class_name"]].iloc[order]
     with threadpool_limits(1):  # the order of sums changes the last digit, which t-SNE amplifies
         xy = tsne.fit_transform(embeddings[order])
         labels = {"points": kmeans.fit_predict(xy), "code": kmeans.fit_predict(embeddings[order])}
-    points = points.assign(x=xy[:, 0], y=xy[:, 1])
-    points = points.assign(**{column: _from_largest(labels[of]) for of, column in CLUSTERINGS.items()})
+    points = rows[["image_id", "split", "class_name"]].iloc[order].assign(x=xy[:, 0], y=xy[:, 1])
+    for of, column in CLUSTERINGS.items():  # from 1, the largest first
+        points[column] = rankdata(-np.bincount(labels[of]), "ordinal")[labels[of]]
     return points.iloc[np.argsort(order)].set_axis(rows.index)
 
 
@@ -147,10 +148,9 @@ def nearest_images(rows: pd.DataFrame, embeddings: np.ndarray) -> pd.DataFrame:
     rank = (~is_itself).cumsum(axis=1)
     image, column = np.nonzero(~is_itself & (rank <= NEIGHBORS))
     about = rows[["image_id", "split", "class_name"]]
-    neighbor_rows = about.iloc[searched[neighbors[image, column]]]
-    neighbor_rows = neighbor_rows.set_axis(["neighbor_id", "neighbor_split", "neighbor_class"], axis=1)
-    table = pd.concat([about.iloc[image].reset_index(drop=True), neighbor_rows.reset_index(drop=True)], axis=1)
-    table.insert(3, "rank", rank[image, column])
+    table = about.iloc[image].reset_index(drop=True).assign(rank=rank[image, column])
+    of_neighbors = about.iloc[searched[neighbors[image, column]]].reset_index(drop=True)
+    table[["neighbor_id", "neighbor_split", "neighbor_class"]] = of_neighbors
     return table.assign(similarity=1 - distances[image, column])
 
 
@@ -194,9 +194,3 @@ def searches_train(rows: pd.DataFrame) -> bool:
 
 def _searched(rows: pd.DataFrame) -> pd.Series:
     return rows["split"] == "train" if searches_train(rows) else pd.Series(True, index=rows.index)
-
-
-def _from_largest(labels: np.ndarray) -> np.ndarray:
-    """Number clusters from 1, the largest first."""
-    rank = np.argsort(np.argsort(-np.bincount(labels), kind="stable"), kind="stable")
-    return rank[labels] + 1

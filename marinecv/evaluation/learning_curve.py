@@ -38,9 +38,8 @@ def curve_table(cells: pd.DataFrame, split: str, seed: int = 0, groups: Groups =
     images = rows["image_id"].drop_duplicates().sort_values()
     n, numbers = len(images), group_numbers(images, groups)
     sizes = np.ones(n) if numbers is None else np.bincount(numbers)
-    draws = np.random.default_rng(seed).multinomial(
-        len(sizes), np.full(len(sizes), 1 / len(sizes)), intervals.RESAMPLES
-    )
+    units = len(sizes)
+    draws = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), intervals.RESAMPLES)
     weights = np.vstack([np.ones(n), draws if numbers is None else draws[:, numbers]])
     table = []
     for line in cells["recipe"].unique():
@@ -120,12 +119,9 @@ def _bounds(metric: str, mean: np.ndarray, n: int, sizes: np.ndarray) -> tuple[f
     if metric == "accuracy" and len(sizes) == n:  # resamples of 0% or 100% are all equal
         return intervals.wilson(mean[0] * n, n)
     units = intervals.effective_number(sizes)
-    is_fraction = metric in ("accuracy", *MACRO)
-    return (
-        intervals.fraction_interval(mean[0], mean[1:], units, n)
-        if is_fraction
-        else intervals.expanded_interval(mean[1:], units)
-    )
+    if metric in ("accuracy", *MACRO):
+        return intervals.fraction_interval(mean[0], mean[1:], units, n)
+    return intervals.expanded_interval(mean[1:], units)
 
 
 def _metrics_of_run(cell: pd.DataFrame, class_names: tuple[str, ...], weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -40,8 +40,7 @@ def linear_probe(rows: pd.DataFrame, embeddings: np.ndarray, seed: int = 0, grou
     with threadpool_limits(1), warnings.catch_warnings():  # threads change the order of sums
         # A fit that stops early is a little more regularized; the folds score it as it is.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        scaler = StandardScaler().fit(embeddings[learned])
-        embeddings = scaler.transform(embeddings)
+        embeddings = StandardScaler().fit(embeddings[learned]).transform(embeddings)
         # Of a short embedding PCA only rotates the axes, which changes nothing for an L2 penalty.
         pca = PCA(min(COMPONENTS, *embeddings[learned].shape), random_state=seed).fit(embeddings[learned])
         places = pca.transform(embeddings)

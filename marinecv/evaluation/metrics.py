@@ -132,8 +132,7 @@ def confused_pairs(predictions: pd.DataFrame, k: int = 10) -> pd.DataFrame:
     """Return the k most frequent confusions: `true_class, predicted_class, count, image_ids` (a list)."""
     labeled = _labeled(predictions)
     wrong = labeled[labeled["true_class"] != labeled["predicted_class"]]
-    pairs = wrong.groupby(["true_class", "predicted_class"])["image_id"].agg(["size", list]).reset_index()
-    pairs.columns = ["true_class", "predicted_class", "count", "image_ids"]
+    pairs = wrong.groupby(["true_class", "predicted_class"])["image_id"].agg(count="size", image_ids=list).reset_index()
     return pairs.sort_values("count", ascending=False, kind="stable", ignore_index=True).head(k)
 
 

@@ -13,12 +13,11 @@ def pseudo_labels(predictions: pd.DataFrame, at_least: float) -> pd.DataFrame:
     Columns: `image_id, class_name` (the predicted one), `probability`, and `right` (whether it is the true one), the
     only column that depends on the truth.
     """
-    columns, predictions = [PREFIX + name for name in class_names_of_table(predictions)], as_predictions(predictions)
-    of_them = predictions[predictions["split"] == ""]
-    sure = of_them[columns].max(axis=1)
-    columns = of_them["image_id"], of_them["predicted_class"], sure, of_them["predicted_class"] == of_them["true_class"]
-    table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
-    return table[table["probability"] >= at_least].reset_index(drop=True)
+    columns = [PREFIX + name for name in class_names_of_table(predictions)]
+    rows = as_predictions(predictions).query("split == ''")
+    right = rows["predicted_class"] == rows["true_class"]
+    table = rows[["image_id", "predicted_class"]].assign(probability=rows[columns].max(axis=1), right=right)
+    return table[table["probability"] >= at_least].set_axis(COLUMNS, axis=1).reset_index(drop=True)
 
 
 def with_pseudo_labels(catalog: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

@@ -58,19 +58,15 @@ def compare_with_published(
     on the same images or as many others: *consistent* within the `next_seed_interval`, or ours is *below* it or has
     *exceeded* it.
     """
-    counts, few = attainable(published, published_n or 1), tr("{n} seeds", n=len(ours))
-    few = tr("one seed") if len(ours) == 1 else few
+    counts = attainable(published, published_n or 1)
     if not len(ours):
-        return {
-            "verdict": "not run here",
-            "sentence": tr("{published} published; not run here.", published=local_number(published)),
-        }
+        sentence = tr("{published} published; not run here.", published=local_number(published))
+        return {"verdict": "not run here", "sentence": sentence}
+    few = tr("one seed") if len(ours) == 1 else tr("{n} seeds", n=len(ours))
     if published_n != n:
         theirs = tr("an unstated number of") if published_n is None else published_n
-        word, why = (
-            "not comparable",
-            tr("not comparable, theirs is of {theirs} images, ours of {n}", theirs=theirs, n=n),
-        )
+        text = "not comparable, theirs is of {theirs} images, ours of {n}"
+        word, why = "not comparable", tr(text, theirs=theirs, n=n)
     elif not counts:
         text = "no k/{n} gives {published}, rounded or truncated"
         word, why = "not attainable", tr(text, n=n, published=local_number(published))

@@ -86,17 +86,15 @@ def compare_seeds(
     gaps, of_images = by_seed.mean(), by_seed.mean(axis=1)
     low, high = difference_bounds(of_images, group_numbers(of_images.index.to_series(), groups), seed)
     ahead, behind = int((gaps > 0).sum()), int((gaps < 0).sum())
-    seeds_low = seeds_high = None
+    seeds_low, seeds_high, of_seeds = None, None, f"fewer than {MIN_SEEDS} seeds give no interval over seeds"
     if len(gaps) >= MIN_SEEDS:
         seeds_low, seeds_high = interval_over_seeds(gaps)
+        of_seeds = f"over seeds {seeds_low:.3f} to {seeds_high:.3f}"
     on_these = (low > 0 and ahead == len(common)) or (high < 0 and behind == len(common))
     apart = on_these and seeds_low is not None and (seeds_low > 0 or seeds_high < 0)
     better, times = ("second", behind) if gaps.mean() < 0 else ("first", ahead)
     verdict = "distinguishable on these seeds alone" if on_these else "not distinguishable"
     verdict = "distinguishable" if apart else verdict
-    of_seeds = f"fewer than {MIN_SEEDS} seeds give no interval over seeds"
-    if seeds_low is not None:
-        of_seeds = f"over seeds {seeds_low:.3f} to {seeds_high:.3f}"
     over = f"over the same {len(of_images)} images"
     interval = f"95% {over} {low:.3f} to {high:.3f}" if low == low else f"{over}, of few groups, no interval"
     sentence = (

@@ -26,9 +26,7 @@ def count_test_evaluations(run: Run) -> dict:
     same = {each.folder.resolve(): each.path("log.txt") for each in (run, *others)}
     logs = [log.read_text(encoding="utf-8", errors="replace") for log in same.values() if log.is_file()]
     counts = [count for log in logs if (count := len(_EVALUATION.findall(log)))]
-    images = tr("The test images")
-    if split:
-        images = tr("The test images of this split (hash {hash})", hash=split[:8])
+    images = tr("The test images of this split (hash {hash})", hash=split[:8]) if split else tr("The test images")
     sentence = tr("{images} were not evaluated yet.", images=images)
     if counts:
         evaluations, runs = sum(counts), len(counts)

@@ -11,7 +11,7 @@ import pandas as pd
 from marinecv.data.annotations import class_of
 from marinecv.data.names import EMPTY_CLASS
 from marinecv.data.user_tables import TEXT, as_table, rename_aliases
-from marinecv.files.csv_tables import DELIMITERS, check_columns, parse_table, read_table, table_text
+from marinecv.files.csv_tables import DELIMITERS, check_columns, read_table, table_text
 from marinecv.schema import check_choice
 
 COLUMNS = ["answered_at", "batch", "undoes", "image_id", "answer", "class_name"]
@@ -47,17 +47,18 @@ class Corrections:
             os.truncate(self.path, data.rfind(b"\n") + 1)
         if b"\n" not in data:
             self._append(table_text(pd.DataFrame(columns=COLUMNS)))
-        table = _read_log(self.path)
-        self.answers: dict[str, Answer] = {}
-        self._history: list[tuple[int, dict[str, Answer]]] = []  # of each batch not undone what was before
+        check_columns(table := read_table(self.path), COLUMNS, self.path)
+        _check_answers(table, self.path)
+        try:
+            table = table.astype({"batch": int, "undoes": int})
+        except ValueError as error:
+            raise ValueError(f"{self.path} is no list of answers: {error}. Restore it, or move it away.") from error
         self.batch = 0
-        for (self.batch, undoes), rows in table.groupby(["batch", "undoes"], sort=False):
-            answers = dict(zip(rows["image_id"], map(Answer, rows["answer"], rows["class_name"]), strict=True))
-            if undoes:
-                self._history = [each for each in self._history if each[0] != undoes]
-            else:
-                self._history.append((self.batch, {image: self.of(image) for image in answers}))
-            self.answers |= answers
+        self.answers: dict[str, Answer] = {}
+        self._history: dict[int, dict[str, Answer]] = {}  # of each batch not undone what was before
+        for (batch, undoes), rows in table.groupby(["batch", "undoes"], sort=False):
+            answers = zip(rows["image_id"], map(Answer, rows["answer"], rows["class_name"]), strict=True)
+            self._count(batch, undoes, dict(answers))
 
     def of(self, image_id: str) -> Answer:
         """Return the answer that counts for an image."""
@@ -67,23 +68,28 @@ class Corrections:
         """Append one answer for one or several images, as one batch; it is on the disk when this returns."""
         check_choice(ANSWERS, answer=answer)
         given = Answer(answer, class_name if answer == CLASS else "")
-        before = {image: self.of(image) for image in image_ids}
         self._add(dict.fromkeys(image_ids, given), undoes=0)
-        self._history.append((self.batch, before))
 
     def undo(self) -> list[str]:
         """Take back the last batch that was not undone; return its images, none where nothing is left to undo."""
         if not self._history:
             return []
-        batch, before = self._history[-1]
+        batch, before = [*self._history.items()][-1]
         self._add(before, undoes=batch)
-        self._history.pop()
         return list(before)
 
     def _add(self, answers: dict[str, Answer], undoes: int) -> None:
         now, batch = datetime.now(UTC).isoformat(timespec="milliseconds"), self.batch + 1
         rows = [(now, batch, undoes, image, *given) for image, given in answers.items()]
         self._append(table_text(pd.DataFrame(rows, columns=COLUMNS), header=False))
+        self._count(batch, undoes, answers)
+
+    def _count(self, batch: int, undoes: int, answers: dict[str, Answer]) -> None:
+        """Let a batch of the file count."""
+        if undoes:
+            self._history.pop(undoes, None)
+        else:
+            self._history[batch] = {image: self.of(image) for image in answers}
         self.batch = batch
         self.answers |= answers
 
@@ -101,8 +107,7 @@ def read_corrections(path: str | os.PathLike | pd.DataFrame, ids: Mapping[str, s
     an answer, whether or not `answer` says so. Raises ValueError where it is no such table, or gives an image two
     answers without saying which is the later.
     """
-    table = path if isinstance(path, pd.DataFrame) else read_table(path, DELIMITERS)
-    path = "the table" if isinstance(path, pd.DataFrame) else path
+    table, path = (path, "the table") if isinstance(path, pd.DataFrame) else (read_table(path, DELIMITERS), path)
     table = rename_aliases(table, {"path": ("file",), "class_name": ("class", "label")})
     table = as_table(table, optional={"answer": UNANSWERED}, text=(*TEXT, "answer"))
     if ids and "image_id" not in table and "path" in table:
@@ -117,17 +122,6 @@ def read_corrections(path: str | os.PathLike | pd.DataFrame, ids: Mapping[str, s
     if (twice := table["image_id"].duplicated()).any():
         raise ValueError(f"{path} has several answers for {table['image_id'][twice].iloc[0]}. Expected one an image.")
     return table.reset_index(drop=True)
-
-
-def _read_log(path: Path) -> pd.DataFrame:
-    """Read the lines of a `corrections.csv` that this module wrote."""
-    table = parse_table(path.read_bytes(), path)
-    check_columns(table, COLUMNS, path)
-    _check_answers(table, path)
-    try:
-        return table.astype({"batch": int, "undoes": int})
-    except ValueError as error:
-        raise ValueError(f"{path} is no list of answers: {error}. Restore it, or move it away.") from error
 
 
 def _check_answers(table: pd.DataFrame, path: str | Path) -> None:

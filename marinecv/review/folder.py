@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from marinecv.data.annotations import class_of
 from marinecv.data.names import EMPTY_CLASS, match_names, normalize_name
-from marinecv.data.stamps import compare_images, stamp_images
+from marinecv.data.stamps import STAMP_COLUMNS, compare_images, stamp_images
 from marinecv.files.atomic import write_json, write_text
-from marinecv.files.csv_tables import BOM, check_columns, parse_numbers, read_table, table_text, write_table
+from marinecv.files.csv_tables import BOM, check_columns, read_columns, table_text, write_table
 from marinecv.files.lock import lock_folder
 from marinecv.review.corrections import EMPTY, UNANSWERED, Corrections, read_corrections
 from marinecv.schema import read
@@ -96,21 +96,17 @@ class ReviewFolder:
     @cached_property
     def items(self) -> pd.DataFrame:
         """The images in the order to look at, `ITEM_COLUMNS`."""
-        path = self.folder / "items.csv"
-        check_columns(table := read_table(path), ITEM_COLUMNS, path)
-        return parse_numbers(table, ["probability"], path)
+        return read_columns(self.folder / "items.csv", ITEM_COLUMNS, ["probability"])
 
     @cached_property
     def neighbors(self) -> pd.DataFrame:
         """The nearest training images, `NEIGHBOR_COLUMNS`."""
-        path = self.folder / "neighbors.csv"
-        check_columns(table := read_table(path), NEIGHBOR_COLUMNS, path)
-        return parse_numbers(table, ["similarity"], path)
+        return read_columns(self.folder / "neighbors.csv", NEIGHBOR_COLUMNS, ["similarity"])
 
     def changed(self) -> list[str]:
         """Return the ids of the items of a folder whose file has changed, or is gone, since the list was made."""
-        path, photos = self.folder / STAMPS, self.items.drop_duplicates("path")
-        stamps = parse_numbers(read_table(path), ["bytes", "modified"], path)
+        photos = self.items.drop_duplicates("path")
+        stamps = read_columns(self.folder / STAMPS, STAMP_COLUMNS, ["bytes", "modified"])
         changed, missing = compare_images(stamps, photos)
         paths = photos.loc[photos["image_id"].isin([*changed, *missing]), "path"]
         return self.items.loc[self.items["path"].isin(paths), "image_id"].tolist()

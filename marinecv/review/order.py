@@ -66,11 +66,6 @@ def review_order(
     return pd.DataFrame(rows, columns=["row", "unit", "drawn"])
 
 
-def uncertain(probabilities: np.ndarray) -> np.ndarray:
-    """Return the entropy of probabilities (n, classes), in nats: (n,)."""
-    return entropy(probabilities, axis=1)
-
-
 def informative(probabilities: np.ndarray, embeddings: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Return a score (n,) of new images: those of the more uncertain half first, as far apart as they can be.
 
@@ -78,11 +73,10 @@ def informative(probabilities: np.ndarray, embeddings: np.ndarray, known: np.nda
     train images `known` (m, d) and from those before it. The others follow by their uncertainty.
     benchmarks/review_order.py measures it. Source: Sener and Savarese (2018), https://arxiv.org/abs/1708.00489.
     """
-    doubt = uncertain(probabilities)
+    doubt = entropy(probabilities, axis=1)
     scores, rows = -1.0 - MAX_CENTERS - doubt.max() + doubt, np.flatnonzero(doubt >= np.median(doubt))
     both = np.concatenate([embeddings[rows], known])
-    axes = PCA(min(COMPONENTS, *both.shape), random_state=0)
-    places = axes.fit_transform(both).astype(np.float32)
+    places = PCA(min(COMPONENTS, *both.shape), random_state=0).fit_transform(both).astype(np.float32)
     own, known = places[: len(rows)], places[len(rows) :]
     nearest = pairwise_distances_argmin_min(own, known)[1]
     for rank in range(min(len(rows), MAX_CENTERS)):

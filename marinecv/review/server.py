@@ -27,9 +27,9 @@ POLICY = (
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _FILES = {
-    "": ("marinecv.review", "page.html", "text/html"),
-    "review.js": ("marinecv.review", "review.js", "text/javascript"),
-    "style.css": ("marinecv.report.templates", "style.css", "text/css"),
+    "": (files("marinecv.review") / "page.html", "text/html"),
+    "review.js": (files("marinecv.review") / "review.js", "text/javascript"),
+    "style.css": (files("marinecv.report.templates") / "style.css", "text/css"),
 }
 _PATH = re.compile(r"/([\w-]+)/([a-z.]*)(?:/(\d{1,9}))?", re.ASCII)
 
@@ -41,7 +41,6 @@ def serve(
     hide_predictions: bool = False,
     status: Status | None = None,
     browser: bool = True,
-    port: int = 0,
     log: Log = silent,
 ) -> None:
     """Serve the review page until "Finish" is pressed in it, Ctrl-C, or enough is answered.
@@ -52,15 +51,13 @@ def serve(
         hide_predictions: send no labels, predictions, classes of neighbors and Grad-CAM, for a blind review.
         status: called for the head of the page, at first and after answers: a sentence, and whether enough is answered.
         browser: open the page in the default browser.
-        port: of 127.0.0.1; 0 takes a free one.
         log: called with the address, which is a secret.
     Raises:
         ValueError: another process writes into the folder, or one of its files is broken.
-        OSError: the port is in use.
     """
     with lock_folder(folder.folder):
         session = Session(folder, run, hide_predictions, status)
-        with _Server(port, session) as server:
+        with _Server(session) as server:
             with suppress(KeyboardInterrupt):
                 log(f'The review page: {server.address}\n"Finish" in it or Ctrl-C here ends it; every answer is saved.')
                 if browser:
@@ -70,15 +67,13 @@ def serve(
 
 
 class _Server(ThreadingHTTPServer):
-    """A server on 127.0.0.1 whose address holds a secret."""
+    """A server on a free port of 127.0.0.1 whose address holds a secret."""
 
-    def __init__(self, port: int, session: Session):
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, session: Session):
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.session, self.token, self.host = session, secrets.token_urlsafe(24), f"127.0.0.1:{self.server_port}"
         self.address = f"http://{self.host}/{self.token}/"
-        self.files = {
-            name: (kind, (files(package) / file).read_bytes()) for name, (package, file, kind) in _FILES.items()
-        }
+        self.files = {name: (kind, path.read_bytes()) for name, (path, kind) in _FILES.items()}
         style = re.search(b"<style>(.*?)</style>", self.files[""][1], re.DOTALL)[1]
         self.headers = {
             "Content-Security-Policy": POLICY.format(base64.b64encode(hashlib.sha256(style).digest()).decode()),

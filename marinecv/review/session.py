@@ -87,7 +87,7 @@ class Session:
     def _key_classes(self) -> list[str]:
         """Return the classes of the keys 1 to 9: all, or the most frequent predictions, in the order of the classes."""
         names = list(self.folder.about.class_names)
-        if len(names) <= KEYS or self.is_blind:
+        if self.is_blind:
             return names[:KEYS]
         counts = self.items["predicted_class"].value_counts()
         frequent = sorted(names, key=lambda name: -counts.get(name, 0))[:KEYS]
@@ -113,8 +113,7 @@ class Session:
             raise Refused(400, f"Expected rows from 0 to {len(self.items) - 1}.")
         with self._lock:
             self._check_open()
-            newer = sum(self._changed.get(row, 0) > given.seen for row in set(given.rows))
-            if newer:
+            if newer := sum(self._changed.get(row, 0) > given.seen for row in set(given.rows)):
                 reason = f"Not saved: another window has answered {newer} of these images meanwhile; see its answer."
                 raise Refused(409, reason, **self.changes(given.seen))
             self.corrections.add([self.items["image_id"][row] for row in dict.fromkeys(given.rows)], given.answer, name)

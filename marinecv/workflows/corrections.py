@@ -177,10 +177,10 @@ def both_scores(before: pd.DataFrame, after: pd.DataFrame, split: str, groups: p
     before, after = (table[table["split"] == split].set_index("image_id") for table in (before, after))
     after = after[after.index.isin(before.index)]
     before = before.loc[after.index]
-    changed, ids = (before["true_class"] != after["true_class"]).sum(), group_numbers(after.index.to_series(), groups)
+    changed = (before["true_class"] != after["true_class"]).sum()
     if not changed:
         return []
-    texts = []
+    ids, texts = group_numbers(after.index.to_series(), groups), []
     for name, labels in (("corrected", after["true_class"]), ("given", before["true_class"])):
         scores = [mean_estimate((table["predicted_class"] == labels).to_numpy(), ids) for table in (after, before)]
         now, then = (f"{score['value']:.3f} ({interval_text(score)})" for score in scores)

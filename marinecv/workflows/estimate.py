@@ -162,7 +162,7 @@ def progress(opened: ReviewFolder, predictions: pd.DataFrame, width: float | Non
     if width and answered >= LOOKS[0]:
         looked = LOOKS[(answered - LOOKS[0]) // LOOKS.step]
         then = checked_sample.accuracy(predictions, true_classes(opened, looked))
-        is_enough |= then["high"] - then["low"] <= width
+        is_enough |= bool(then["high"] - then["low"] <= width)  # JSON knows no bool of NumPy
     return f"accuracy {_text(row, '.2f') or row['method']} from {answered} of {total} checked", is_enough
 
 
@@ -174,10 +174,10 @@ def remarks(opened: ReviewFolder, run: Run, batch: pd.DataFrame, files: int, tab
     if len(left_out):
         tables = [left_out.assign(class_name=name) for name in (left_out["predicted_class"], "")]
         right, wrong = (checked_sample.accuracy(batch, pd.concat([answers, more]))["value"] for more in tables)
-        sentences.append(
-            f"{len(left_out)} images passed over, or answered as unknown, are left out; the accuracy would be "
-            f"{right:.2f} if all of them were right, {wrong:.2f} if all were wrong."
-        )
+        text = f"{len(left_out)} images passed over, or answered as unknown, are left out"
+        if right == right:  # not NaN: enough are checked
+            text += f"; the accuracy would be {right:.2f} if all of them were right, {wrong:.2f} if all were wrong"
+        sentences.append(f"{text}.")
     unknown = answers["class_name"][~answers["class_name"].isin(run.class_names)].value_counts()
     if len(unknown):
         names = ", ".join(f"{name} {count}" for name, count in unknown.items())
@@ -185,7 +185,7 @@ def remarks(opened: ReviewFolder, run: Run, batch: pd.DataFrame, files: int, tab
     if failed := files - len(batch):
         sentences.append(f"{failed} files cannot be read and are not part of the estimate.")
     counts = table[(table["quantity"] == COUNT) & (table["camera"] == "")]
-    if few := (~counts["value"].notna()).sum():
+    if few := counts["value"].isna().sum():
         sentences.append(f"{few} of {len(counts)} classes have too few checked images to be estimated; check more.")
     if known := known_images(run, batch["path"]):
         sentences.append(f"WARNING: {known} images are those of train and validation: too good for new images.")

@@ -37,7 +37,7 @@ from marinecv.training.recipe import DataConfig, Recipe
 from marinecv.workflows.crops import write_photo_predictions
 from marinecv.workflows.folds import camera_folds, grouped_folds
 from marinecv.workflows.label_errors import LABEL_ERRORS, label_errors_of_folds
-from marinecv.workflows.leakage import fold_table, folds_folder, related, related_outside
+from marinecv.workflows.leakage import fold_table, folds_folder, related, related_outside, save_leakage_scores
 from marinecv.workflows.run_images import check_images, chosen_images, other_images, readable_images
 from marinecv.workflows.sources import Data, open_classifier, source_of
 
@@ -199,7 +199,7 @@ def evaluate(
     if data is None:
         groups, related_images = related(run, log)
         by_group = None if fold_by == "camera" else folds
-        of_folds, searched = _leakage_of_run(run, groups, related_images, by_group, accept_changes, log), ()
+        of_folds, searched = _leakage_of_run(run, by_group, accept_changes, log), ()
     else:
         groups, related_images, trained_on = related_outside(run, part, catalog, frame_order, log)
         of_folds, searched = None, ("copy or near-duplicate", trained_on)
@@ -276,8 +276,7 @@ def run_of_model(
         if (rows["split"] == "test").any():
             run.note("test evaluation: a model that was trained elsewhere")
         groups = rows.set_index("image_id")["group"]
-        by_split = predictions.groupby("split", sort=False)
-        metrics = {split: metrics_of(part, groups) for split, part in by_split}
+        metrics = {split: metrics_of(part, groups) for split, part in predictions.groupby("split", sort=False)}
         write_json(run.path("metrics.json"), metrics)
     except BaseException:
         shutil.rmtree(folder)  # which was empty before
@@ -285,15 +284,12 @@ def run_of_model(
     return run
 
 
-def _leakage_of_run(
-    run: Run, groups: pd.Series, related_images: pd.DataFrame, folds: int | None, accept_changes: bool, log: Log
-) -> pd.DataFrame | None:
+def _leakage_of_run(run: Run, folds: int | None, accept_changes: bool, log: Log) -> pd.DataFrame | None:
     """Train folds, or write the leakage check of a finished run that has none; return the predictions of folds."""
     path = run.path("predictions.csv")
     if folds:
         grouped_folds(run, folds, log, accept_changes=accept_changes)
     elif path.is_file() and run.finished and not run.path("leakage.csv").is_file():
-        before = read_predictions(path, run.class_names)
-        write_table(run.path("leakage.csv"), leakage_scores(before, groups, related_images, fold_table(run)))
+        save_leakage_scores(run, read_predictions(path, run.class_names), log)
         write_run_report(run.folder)
     return fold_table(run, folds)

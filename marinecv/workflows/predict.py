@@ -243,8 +243,8 @@ def summary_lines(counts: Counter[tuple[str, str]], output: Path, class_names: S
         return count_lines(counts)
     row = read_table(output).query("problem == ''").iloc[0]
     best = sorted(((float(row[f"p_{name}"]), name) for name in class_names), key=lambda pair: -pair[0])[:SHOWN]
-    answer = [f"{UNKNOWN}; most probable:"] if row["predicted_class"] == UNKNOWN else []
-    return [f"  {' '.join([*answer, ', '.join(f'{name} {value:.1%}' for value, name in best)])}"]
+    lead = f"{UNKNOWN}; most probable: " if row["predicted_class"] == UNKNOWN else ""
+    return [f"  {lead}{', '.join(f'{name} {value:.1%}' for value, name in best)}"]
 
 
 def calibration_of(run: Run, log: Log) -> Calibration | None:

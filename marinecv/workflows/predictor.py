@@ -66,8 +66,7 @@ def rows_of_files(
     predictions |= {"exif_time": [read_capture(files[i].absolute())[0] for i in readable], **columns}
     rows = pd.DataFrame({"path": [printable(file.as_posix()) for file in files]})
     rows = rows.join(pd.DataFrame(predictions, index=readable))
-    text = rows.select_dtypes(exclude="number").columns
-    rows[text] = rows[text].fillna("")
+    rows = rows.fillna(dict.fromkeys(rows.select_dtypes(exclude="number"), ""))
     return rows.assign(problem=[reasons.get(i, "") for i in range(len(files))])
 
 
@@ -109,9 +108,8 @@ def batch_predictor(
         if sets := calibration and calibration.sets:
             names = np.array(run.class_names, dtype=object)
             columns["prediction_set"] = ["|".join(names[row]) for row in prediction_sets(probabilities, sets.threshold)]
-        confidence, to_train = probabilities.max(axis=1), np.zeros(len(pixels))
-        if by_distance:
-            to_train = distances(embeddings, fitted)
+        confidence = probabilities.max(axis=1)
+        to_train = distances(embeddings, fitted) if by_distance else np.zeros(len(pixels))
         if thresholds:
             columns["is_unknown"] = is_unknown(confidence, to_train, thresholds)
         if review and not rules:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+from scipy.stats import entropy
 from sklearn.decomposition import PCA
 
 from marinecv.audit.pairs import find_pairs
@@ -26,7 +27,7 @@ from marinecv.evaluation.predictions import probabilities_of_table, read_predict
 from marinecv.features.embeddings import embed
 from marinecv.files.lock import lock_folder
 from marinecv.review.folder import ABOUT, ITEM_COLUMNS, NEIGHBOR_COLUMNS, REVIEW, ReviewFolder
-from marinecv.review.order import informative, review_order, uncertain
+from marinecv.review.order import informative, review_order
 from marinecv.review.server import serve
 from marinecv.runs import Run
 from marinecv.workflows.crops import crops_of_files
@@ -37,7 +38,6 @@ from marinecv.workflows.sources import find_images, open_classifier
 
 REVIEWS = Path("reviews")  # folders for images that are not the run's own
 OF_TRAIN = "train: "  # before ids of train images, since a folder may use the same ones
-LABEL_ERROR, UNCERTAIN, INFORMATIVE = "label error", "uncertain", "informative"
 
 
 def review(
@@ -141,7 +141,7 @@ def own_items(run: Run, seed: int, log: Log) -> tuple[pd.DataFrame, pd.DataFrame
         likely = pd.Series(dtype=str)
     ranks = pd.Series(-np.arange(len(likely), dtype=float), likely).reindex(rows["image_id"]).fillna(-np.inf)
     groups = groups_of(rows.assign(group=rows["image_id"].map(related(run, log)[0]).fillna("")))
-    scores = {LABEL_ERROR: ranks.to_numpy(), UNCERTAIN: uncertain(probabilities)}
+    scores = {"label error": ranks.to_numpy(), "uncertain": entropy(probabilities, axis=1)}
     is_held_out = rows["split"].isin(SCORED_SPLITS).to_numpy()
     order = review_order(np.arange(len(rows)), scores, similarity(probabilities, embeddings), is_held_out, seed)
     items = items_of(run, rows, order, groups, probabilities)
@@ -173,7 +173,7 @@ def folder_items(
     probabilities = probabilities_of(run, predictions)
     train_pixels, train = readable_images(usable(of_run).query("split == 'train'"), run.spec, log)
     known = embed(model, train, run.spec, train_pixels)
-    scores, groups = {INFORMATIVE: informative(probabilities, embeddings, known)}, groups_of(rows)
+    scores, groups = {"informative": informative(probabilities, embeddings, known)}, groups_of(rows)
     order = review_order(groups.to_numpy(str), scores, similarity(probabilities, embeddings), seed=seed)
     items = items_of(run, rows, order, groups, probabilities)
     train = usable(train)
@@ -214,8 +214,7 @@ def items_of(
 
 def nearest_train_images(rows: pd.DataFrame, embeddings: np.ndarray) -> pd.DataFrame:
     """Return the nearest train images of each image, `NEIGHBOR_COLUMNS`."""
-    nearest = nearest_images(rows, embeddings)
-    paths = rows.set_index("image_id")["path"]
-    nearest = nearest.rename(columns={"class_name": "own_class", "neighbor_class": "class_name"})
-    nearest["path"] = nearest["neighbor_id"].map(paths)
-    return nearest.assign(neighbor_id=nearest["neighbor_id"].str.removeprefix(OF_TRAIN))[NEIGHBOR_COLUMNS]
+    nearest, paths = nearest_images(rows, embeddings), rows.set_index("image_id")["path"]
+    of_neighbor = {"path": nearest["neighbor_id"].map(paths), "class_name": nearest["neighbor_class"]}
+    nearest = nearest.assign(**of_neighbor, neighbor_id=nearest["neighbor_id"].str.removeprefix(OF_TRAIN))
+    return nearest[NEIGHBOR_COLUMNS]
