@@ -180,6 +180,12 @@ def test_an_answer_for_an_image_that_was_replaced_or_removed_since_is_not_used(r
     assert len(new.catalog) - len(run.catalog) == (review.items["drawn"] != "random").sum() - 2
 
 
+def test_a_folder_of_one_new_image_is_looked_at_too(run, photos):
+    for photo in sorted(photos.iterdir())[1:]:
+        photo.unlink()
+    assert len(mcv.review(run, photos, page=False, log=None).items) == 1
+
+
 def test_a_folder_of_train_images_alone_has_nothing_new(run, tmp_path, monkeypatch):
     monkeypatch.setattr(workflow, "find_images", lambda folder: [Path(run.catalog["path"].iloc[0])])
     with pytest.raises(ValueError, match="was trained on all images of .*Leave the folder out"):

@@ -205,5 +205,9 @@ def test_what_cannot_be_estimated_is_refused_in_words(finished_run, photos, labe
     (photos / "text.jpg").unlink()  # as many as before
     assert "has other images than when out was begun" in refused(capsys, *words, "--check", 20)
     labels.assign(image_id="x" + labels["image_id"]).to_csv("labels.csv", index=False)
+    words[-1] = "of another"
+    (tmp_path / "of another").mkdir()
+    (tmp_path / "of another" / "predictions.csv").write_text("of another run")
+    assert "predictions.csv exists, perhaps of another run. Delete it, or name" in refused(capsys, *words)
     words[-1] = "new"
     assert "which is no image of" in refused(capsys, *words, "--check", 20)

@@ -58,7 +58,7 @@ def label_error_findings(table: pd.DataFrame, total: int) -> list[Finding]:
 
 def _class_findings(rows: pd.DataFrame) -> list[Finding]:
     train, found = rows[rows["split"] == "train"] if (rows["split"] == "train").any() else rows, []
-    unknown = rows[~rows["class_name"].isin(train["class_name"])]
+    unknown = rows[~rows["class_name"].isin([*train["class_name"], ""])]
     if names := sorted(unknown["class_name"].unique()):
         text = "{names}: 1 image to score, and none to train on."
         text = text if len(unknown) == 1 else "{names}: {n:,} images to score, and none to train on."

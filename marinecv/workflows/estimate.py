@@ -106,7 +106,9 @@ def estimate(
         raise ValueError(f"Expected width= between 0 and 1. Received: {width}.")
     place = Path(folder or review_place(run, images, ESTIMATES))
     opened = begun_review(run, images, place)
-    if not (opened or (place / PREDICTIONS).is_file()):
+    if not opened:
+        if (table := place / PREDICTIONS).exists():
+            raise ValueError(f"{table} exists, perhaps of another run. Delete it, or name another folder with folder=.")
         predict(run, images, output=place / PREDICTIONS, demonstration=demonstration, log=log)
     predictions = read_answers(place / PREDICTIONS)
     ids = ids_below(images, predictions["path"])

@@ -191,7 +191,9 @@ def probabilities_of(run: Run, predictions: pd.DataFrame) -> np.ndarray:
 
 def similarity(probabilities: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
     """Return keys that sort similar images together: the predicted class and a principal component, (n, 2)."""
-    return np.column_stack([probabilities.argmax(axis=1), PCA(1, random_state=0).fit_transform(embeddings)])
+    several = len(embeddings) > 1
+    component = PCA(1, random_state=0).fit_transform(embeddings)[:, 0] if several else np.zeros(len(embeddings))
+    return np.column_stack([probabilities.argmax(axis=1), component])
 
 
 def items_of(
