@@ -231,8 +231,8 @@ def test_what_is_no_table_is_refused(ours):
         (lambda: mcv.make_dataset(catalog[catalog["split"] == "trian"], SPEC, NAMES), "catalog has no row"),
         (lambda: mcv.make_dataset(catalog.assign(problem="torn"), SPEC, NAMES), "None of the 24 .* first: torn"),
         (lambda: mcv.split_catalog(catalog.assign(split=None), log=silent), "no published split"),
-        (lambda: mcv.read_catalog("my_photos"), r"the manifest of find_data\(data_dir=...\). Received: 'my_photos'"),
-        (lambda: mcv.read_boxes("my_photos"), r"the manifest of find_data\(data_dir=...\). Received: 'my_photos'"),
+        (lambda: mcv.read_catalog("my_photos"), r"that find_data\(...\) returns. Received: 'my_photos'"),
+        (lambda: mcv.read_boxes("my_photos"), r"that find_data\(...\) returns. Received: 'my_photos'"),
     ):
         with pytest.raises(ValueError, match=message):
             call()

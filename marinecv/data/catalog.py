@@ -23,7 +23,8 @@ CATALOG_COLUMNS = ["image_id", "path", "split", "class_name", "group", "width", 
 def read_layout(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the images of a data set of any layout, as `with_places` does, and its boxes as the reader does."""
     if not isinstance(manifest, Manifest) or manifest.root is None:
-        raise ValueError(f"Expected the manifest of find_data(data_dir=...). Received: {manifest!r:.60}.")
+        received = getattr(manifest, "name", manifest)
+        raise ValueError(f"Expected the manifest of located files that find_data(...) returns. Received: {received!r}.")
     reader = reader_of(manifest.layout)
     if manifest.columns and not reader.takes_columns:
         raise ValueError(
