@@ -77,7 +77,7 @@ class Killing(threading.Thread):
         self.folder, self.pattern, self.name, self.most, self.killed, self.seen = folder, pattern, name, most, [], []
 
     def run(self):
-        for _ in range(3000):
+        for _ in range(15_000):  # five minutes: workers start slowly beside other work
             self.seen = list(self.folder.glob(self.pattern))
             if self.seen:
                 self.killed = workers(self.name)[: self.most]
