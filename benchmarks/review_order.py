@@ -22,7 +22,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
-from scipy.stats import t
+from scipy.stats import entropy, t
 
 import marinecv as mcv
 from marinecv.data.groups import group_catalog, groups_of
@@ -32,7 +32,7 @@ from marinecv.environment import commit
 from marinecv.evaluation.label_errors import out_of_fold_probabilities, rank_label_errors
 from marinecv.features.embeddings import embed
 from marinecv.files.csv_tables import write_table
-from marinecv.review.order import informative, review_order, uncertain
+from marinecv.review.order import informative, review_order
 from marinecv.training.linear_head import solve_head
 
 RESULTS = Path(__file__).parent / "results" / "review_order.csv"
@@ -94,7 +94,10 @@ def scores_of(catalog: pd.DataFrame, embeddings: np.ndarray, seed: int) -> list[
     probabilities = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
     even = np.full_like(probabilities, 1 / len(names))
     of_new = {"review": informative(probabilities, embeddings[new], embeddings[known])}
-    of_new |= {"uncertain": uncertain(probabilities), "diverse": informative(even, embeddings[new], embeddings[known])}
+    of_new |= {
+        "uncertain": entropy(probabilities, axis=1),
+        "diverse": informative(even, embeddings[new], embeddings[known]),
+    }
     of_new["random"] = np.random.default_rng([seed, 1]).random(len(new))
     for name, score in of_new.items():
         order = review_order(groups[new], {"score": score}, np.zeros((len(new), 1)), seed=seed)
@@ -110,7 +113,7 @@ def scores_of(catalog: pd.DataFrame, embeddings: np.ndarray, seed: int) -> list[
     ranked = rank_label_errors(np.arange(len(pool)), names[given], probabilities, names)["image_id"].to_numpy(int)
     likely = np.full(len(pool), -np.inf)
     likely[ranked] = -np.arange(len(ranked))
-    doubt = uncertain(np.nan_to_num(probabilities))
+    doubt = entropy(np.nan_to_num(probabilities), axis=1)
     of_pool = {"review": {"label error": likely, "uncertain": doubt}, "uncertain": {"uncertain": doubt}}
     of_pool["random"] = {"at random": np.random.default_rng([seed, 1]).random(len(pool))}
     for name, scores in of_pool.items():

@@ -1,6 +1,7 @@
 """Imports between packages and modules, who prints, and what a command is."""
 
 import ast
+import importlib
 import re
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -145,6 +146,16 @@ def test_a_function_imports_only_what_start_up_must_not_wait_for():
         if function and path not in COMMANDS  # whose `run` imports what `--help` need not wait for
     ]
     assert sorted(late) == sorted(LATE)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").rglob("*.py")), ids=lambda path: path.stem)
+def test_a_benchmark_imports_what_is_there(path):
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("marinecv", "pipelines"):
+            package = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(package, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
 
 
 def test_the_library_has_no_command_line_and_prints_only_through_log():
