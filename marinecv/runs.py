@@ -15,11 +15,11 @@ from marinecv.choices import SPLITS
 from marinecv.data.catalog import CATALOG_COLUMNS
 from marinecv.data.photos import photos_of
 from marinecv.data.shards.records import file_state
-from marinecv.data.stamps import STAMP_COLUMNS, stamp_images
+from marinecv.data.stamps import IMAGES, read_stamps, stamp_images
 from marinecv.data.user_tables import as_catalog
 from marinecv.environment import environment
 from marinecv.files.atomic import write_json
-from marinecv.files.csv_tables import check_columns, parse_numbers, read_columns, read_table, write_table
+from marinecv.files.csv_tables import check_columns, parse_numbers, read_number_table, read_table, write_table
 from marinecv.files.hashes import sha256
 from marinecv.files.lock import LOCK
 from marinecv.inputs.spec import ImageSpec
@@ -33,7 +33,7 @@ EXTERNAL = "own"
 """The model kind, recipe name and data name of a run whose model was trained elsewhere."""
 RESUME_HINT = 'Go on with resume("{folder}"), or name another folder with folder=.'
 RESTORE_HINT = "Restore it from a copy, or train again into another folder with folder=."
-IMAGES, ACCEPTED = "images.csv", "Changed images accepted: "
+ACCEPTED = "Changed images accepted: "
 CORRECTIONS = "corrections.json"
 RESUMED = "resumed training"
 RECOMPUTED = ("predictions.csv", "restorations.npz", "timing.json", "calibration.json", "leakage.csv", "embeddings.npz")
@@ -135,7 +135,7 @@ class Run:
     @property
     def stamps(self) -> pd.DataFrame:
         """Size, time and hash of its images at the start of the training, see `stamp_images`."""
-        return self._load(IMAGES, read_columns, STAMP_COLUMNS, ["bytes", "modified"])
+        return self._load(IMAGES, read_stamps)
 
     @property
     def accepted_changes(self) -> list[str]:
@@ -301,7 +301,7 @@ def read_history(path: str | Path) -> pd.DataFrame:
 
 
 def _read_catalog(path: Path) -> pd.DataFrame:
-    table = read_columns(path, CATALOG_COLUMNS, ("width", "height", "dominance"))
+    table = read_number_table(path, CATALOG_COLUMNS, ("width", "height", "dominance"))
     sizes = table[["width", "height"]]
     whole = ((sizes >= 0) & (sizes < 2**31) & (sizes % 1 == 0)).all(axis=1)
     problems = {

@@ -5,6 +5,7 @@ import os
 import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pandas as pd
 
@@ -12,8 +13,9 @@ from marinecv.data.cache_dir import cache_path
 from marinecv.data.photos import photos_of
 from marinecv.data.shards.records import file_problem, file_state, is_present, is_record, read_bytes
 from marinecv.data.user_tables import as_table, usable
-from marinecv.files.csv_tables import read_table, write_table
+from marinecv.files.csv_tables import read_number_table, read_table, write_table
 
+IMAGES = "images.csv"  # of a run or a review: the stamps of its images
 STAMP_COLUMNS = ["image_id", "bytes", "modified", "sha256"]
 
 
@@ -34,12 +36,17 @@ def stamp_images(catalog: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(states, columns=STAMP_COLUMNS[:3]).assign(sha256=read_table(cache_file)["sha256"])
 
 
+def read_stamps(path: Path) -> pd.DataFrame:
+    """Read the table of `stamp_images`, numbers as floats; ValueError where it is none."""
+    return read_number_table(path, STAMP_COLUMNS, ["bytes", "modified"])
+
+
 def compare_images(
     stamps: pd.DataFrame, catalog: pd.DataFrame, now: pd.DataFrame | None = None
 ) -> tuple[list[str], list[str]]:
     """Return the ids of the usable images of a catalog whose bytes have changed, and of those without a file.
 
-    `stamps` are theirs, with numbers as floats; a file is read only if its size is the same and its time is not. `now`
+    `stamps` are theirs, of `read_stamps`; a file is read only if its size is the same and its time is not. `now`
     has the images at other paths, or lacks those without a file.
     """
     known = {row.image_id: (row.bytes, row.modified, row.sha256) for row in stamps.itertuples()}

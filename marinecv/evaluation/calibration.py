@@ -62,14 +62,14 @@ def fit_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
         probabilities: (n, C) of images that the network has not been trained on, n at least 1.
         true: (n,) index of the true class of each image.
     """
+    from scipy.optimize import minimize_scalar
+
     probabilities = np.asarray(probabilities, np.float64)
     logits, n = np.log(_clipped(probabilities)), len(probabilities)
     target = np.eye(probabilities.shape[1])[true] + probabilities / n
 
     def loss(log_temperature: float) -> float:
         return -(target * log_softmax(logits / np.exp(log_temperature), axis=1)).sum() / n
-
-    from scipy.optimize import minimize_scalar
 
     # The loss is convex in 1/T, so it has one minimum along log T too.
     bounds = np.log([MIN_TEMPERATURE, MAX_TEMPERATURE])

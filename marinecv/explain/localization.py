@@ -14,7 +14,7 @@ from marinecv.evaluation.groups import Groups, group_numbers
 from marinecv.evaluation.predictions import predicted_indices
 from marinecv.explain.geometry import center_blob, cover, hottest_pixel, picture_corners, to_input
 from marinecv.explain.heatmaps import BATCH, NO_HEAT, heatmaps
-from marinecv.files.csv_tables import read_columns, write_table
+from marinecv.files.csv_tables import read_number_table, write_table
 from marinecv.inputs.pipeline import label_indices
 from marinecv.inputs.spec import ImageSpec
 from marinecv.models.flat import flat
@@ -210,7 +210,7 @@ def read_localization(run: Run) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     try:
-        table = read_columns(path, COLUMNS, ("value", "low", "high", "n"))
+        table = read_number_table(path, COLUMNS, ("value", "low", "high", "n"))
         values = table[["value", "low", "high"]].fillna(0)
         values = values.abs().where(table["measure"] == DIFFERENCE, values)
         wrong = ~table["measure"].isin(MEASURES) | ~((values >= 0) & (values <= 1)).all(axis=1) | ~(table["n"] >= 0)

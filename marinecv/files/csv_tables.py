@@ -113,7 +113,7 @@ def parse_numbers(table: pd.DataFrame, columns: Iterable[str], path: str | Path)
     return table.assign(**values)
 
 
-def read_columns(path: str | Path, columns: Iterable[str], numbers: Iterable[str]) -> pd.DataFrame:
+def read_number_table(path: str | Path, columns: Iterable[str], numbers: Iterable[str]) -> pd.DataFrame:
     """Read a table as `read_table`, its `numbers` as `parse_numbers`; ValueError too where it lacks some `columns`."""
     check_columns(table := read_table(path), columns, path)
     return parse_numbers(table, numbers, path)

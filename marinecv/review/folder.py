@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from marinecv.data.annotations import class_of
 from marinecv.data.names import EMPTY_CLASS, match_names, normalize_name
-from marinecv.data.stamps import STAMP_COLUMNS, compare_images, stamp_images
+from marinecv.data.stamps import IMAGES, compare_images, read_stamps, stamp_images
 from marinecv.files.atomic import write_json, write_text
-from marinecv.files.csv_tables import BOM, check_columns, read_columns, table_text, write_table
+from marinecv.files.csv_tables import BOM, check_columns, read_number_table, table_text, write_table
 from marinecv.files.lock import lock_folder
 from marinecv.review.corrections import EMPTY, UNANSWERED, Corrections, read_corrections
 from marinecv.schema import read
@@ -20,7 +20,7 @@ ITEM_COLUMNS = ["image_id", "path", "box", "split", "given_class", "predicted_cl
 ITEM_COLUMNS += ["taken_at", "drawn"]
 NEIGHBOR_COLUMNS = ["image_id", "neighbor_id", "path", "class_name", "similarity"]
 REVIEW, ESTIMATE = "review", "estimate"
-ABOUT, ANSWERS, STAMPS = "review.json", "corrections.csv", "images.csv"
+ABOUT, ANSWERS = "review.json", "corrections.csv"
 RANDOM = "random"
 """`drawn` of the images that were drawn at random, first: those alone measure how good a model is."""
 
@@ -79,7 +79,7 @@ class ReviewFolder:
         neighbors = pd.DataFrame(columns=NEIGHBOR_COLUMNS) if neighbors is None else neighbors
         write_table(folder / "neighbors.csv", neighbors[NEIGHBOR_COLUMNS], float_format="%.4f")
         if about.get("images"):  # a run has stamps of its own images
-            write_table(folder / STAMPS, stamp_images(items.drop_duplicates("path")))
+            write_table(folder / IMAGES, stamp_images(items.drop_duplicates("path")))
         write_json(folder / ABOUT, about)  # last: now it is one
         return cls(folder)
 
@@ -96,18 +96,19 @@ class ReviewFolder:
     @cached_property
     def items(self) -> pd.DataFrame:
         """The images in the order to look at, `ITEM_COLUMNS`."""
-        return read_columns(self.folder / "items.csv", ITEM_COLUMNS, ["probability"])
+        return read_number_table(self.folder / "items.csv", ITEM_COLUMNS, ["probability"])
 
     @cached_property
     def neighbors(self) -> pd.DataFrame:
         """The nearest training images, `NEIGHBOR_COLUMNS`."""
-        return read_columns(self.folder / "neighbors.csv", NEIGHBOR_COLUMNS, ["similarity"])
+        return read_number_table(self.folder / "neighbors.csv", NEIGHBOR_COLUMNS, ["similarity"])
 
     def changed(self) -> list[str]:
-        """Return the ids of the items of a folder whose file has changed, or is gone, since the list was made."""
+        """Return the ids of items whose file has changed, or is gone, since the list was made; none of a run's own."""
+        if not self.about.images:
+            return []
         photos = self.items.drop_duplicates("path")
-        stamps = read_columns(self.folder / STAMPS, STAMP_COLUMNS, ["bytes", "modified"])
-        changed, missing = compare_images(stamps, photos)
+        changed, missing = compare_images(read_stamps(self.folder / IMAGES), photos)
         paths = photos.loc[photos["image_id"].isin([*changed, *missing]), "path"]
         return self.items.loc[self.items["path"].isin(paths), "image_id"].tolist()
 

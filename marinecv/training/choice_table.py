@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from marinecv.files.csv_tables import read_columns, write_table
+from marinecv.files.csv_tables import read_number_table, write_table
 from marinecv.runs import Run
 
 CHOICE_COLUMNS = ["step", "network", "image_size", "pooling", "mirrored", "head_l2"]
@@ -26,4 +26,4 @@ def read_choices(run: Run) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=CHOICE_COLUMNS)
     with run.with_hint("choice.csv"):
-        return read_columns(path, CHOICE_COLUMNS, NUMBERS).astype({"n": int})
+        return read_number_table(path, CHOICE_COLUMNS, NUMBERS).astype({"n": int})

@@ -68,7 +68,7 @@ def train_corrected(
     if fixed := [name for name in changes if not name.startswith("training.")]:
         raise ValueError(f"{fixed[0]} stays as in {base.folder}, so that both can be compared. Leave it out.")
     recipe = with_changes(recipe, changes)
-    changed = review.changed() if review.about.images else []
+    changed = review.changed()
     answers = with_labels(answers, base.class_names, changed)
     if given := [image for image in changed if image in {*answers["image_id"]}]:
         log(f"WARNING: {len(given)} answers are left out: {CHANGED}, the first: {given[0]}")

@@ -107,9 +107,11 @@ def estimate(
     place = Path(folder or review_place(run, images, ESTIMATES))
     opened = begun_review(run, images, place)
     if not opened:
-        if (table := place / PREDICTIONS).exists():
-            raise ValueError(f"{table} exists, perhaps of another run. Delete it, or name another folder with folder=.")
-        predict(run, images, output=place / PREDICTIONS, demonstration=demonstration, log=log)
+        if (output := place / PREDICTIONS).exists():
+            raise ValueError(
+                f"{output} exists, perhaps of another run. Delete it, or name another folder with folder=."
+            )
+        predict(run, images, output=output, demonstration=demonstration, log=log)
     predictions = read_answers(place / PREDICTIONS)
     ids = ids_below(images, predictions["path"])
     batch = usable(predictions.assign(image_id=ids))
@@ -177,7 +179,7 @@ def remarks(opened: ReviewFolder, run: Run, batch: pd.DataFrame, files: int, tab
         tables = [left_out.assign(class_name=name) for name in (left_out["predicted_class"], "")]
         right, wrong = (checked_sample.accuracy(batch, pd.concat([answers, more]))["value"] for more in tables)
         text = f"{len(left_out)} images passed over, or answered as unknown, are left out"
-        if right == right:  # not NaN: enough are checked
+        if pd.notna(right):  # enough are checked
             text += f"; the accuracy would be {right:.2f} if all of them were right, {wrong:.2f} if all were wrong"
         sentences.append(f"{text}.")
     unknown = answers["class_name"][~answers["class_name"].isin(run.class_names)].value_counts()

@@ -15,7 +15,7 @@ from marinecv.data.groups import first_level
 from marinecv.data.manifests import Manifest
 from marinecv.data.photos import crop_paths, is_of_crops, photos_of
 from marinecv.data.splits.split_catalog import is_grouped, split_catalog
-from marinecv.data.stamps import compare_images, stamp_images
+from marinecv.data.stamps import IMAGES, compare_images, stamp_images
 from marinecv.data.user_tables import is_usable, usable
 from marinecv.experiments import Experiment
 from marinecv.files.csv_tables import read_table, write_table
@@ -23,7 +23,7 @@ from marinecv.inputs.pixel_cache import load_pixels
 from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.streamed_pixels import Stream
 from marinecv.review.folder import ANSWERS
-from marinecv.runs import ACCEPTED, CORRECTIONS, IMAGES, RESUMED, Run
+from marinecv.runs import ACCEPTED, CORRECTIONS, RESUMED, Run
 from marinecv.search.folder import Search
 from marinecv.training.recipe import DataConfig
 from marinecv.workflows.crops import cropped

@@ -9,7 +9,7 @@ import pandas as pd
 from marinecv.console import Log, silent
 from marinecv.data.materialize import folder_names, link_or_copy, numbered
 from marinecv.data.names import leaves_folder
-from marinecv.files.csv_tables import read_columns, table_text, write_table
+from marinecv.files.csv_tables import read_number_table, table_text, write_table
 
 UNDO = "undo.csv"
 COLUMNS = ["file", "source", "size", "mtime_ns"]
@@ -72,7 +72,7 @@ def undo_sort(file: str | os.PathLike, *, log: Log | None = print) -> None:
         ValueError: it is no such file.
     """
     file, kept, removed = Path(file), [], 0
-    table = read_columns(file, COLUMNS, COLUMNS[2:])
+    table = read_number_table(file, COLUMNS, COLUMNS[2:])
     if table["file"].map(leaves_folder).any():
         raise ValueError(f"{file} names files outside its folder. Expected the undo.csv that sort_into= wrote.")
     for row in table.itertuples():
