@@ -206,6 +206,7 @@ def test_the_page_opens_in_a_browser_and_shows_findings_and_pairs(planted, tmp_p
     assert {"pairs", "crossing", "quality", "findings", "cases", "leak", "votes", "label_flips"} <= names
 
 
+@pytest.mark.slow
 def test_every_text_of_an_audit_page_can_be_translated(planted, tmp_path, monkeypatch, missing):
     folder, _, _ = planted
     monkeypatch.setenv("MARINECV_HOME", str(folder.parent / "home"))

@@ -130,6 +130,7 @@ def test_another_seed_has_other_images_and_an_encoder_may_be_kept_from_those_wit
         assert Path(weights) == tmp_path / "curve" / f"{UNET.name}-0.5-{seed}" / "encoder.keras"
 
 
+@pytest.mark.slow
 def test_a_frozen_encoder_stays_as_the_unet_left_it_and_a_free_one_does_not(curve):
     encoder = keras.saving.load_model(curve / UNET.name / "encoder.keras")
     weights = {layer.name: layer.get_weights() for layer in encoder.layers if layer.weights}
@@ -139,6 +140,7 @@ def test_a_frozen_encoder_stays_as_the_unet_left_it_and_a_free_one_does_not(curv
             assert all(map(np.array_equal, model.get_layer(name).get_weights(), values)) == same
 
 
+@pytest.mark.slow
 def test_the_encoder_of_a_finished_run_is_taken_as_it_is(curve, photos, tmp_path, untrained):
     words = ["--label-fractions", "0.5", "1", "--seeds", "1", "--encoder", curve / UNET.name]
     assert of_the_report(photos, tmp_path / "curve", *words) == 0
@@ -149,6 +151,7 @@ def test_the_encoder_of_a_finished_run_is_taken_as_it_is(curve, photos, tmp_path
         assert all(map(np.array_equal, begun.get_layer(layer.name).get_weights(), layer.get_weights()))
 
 
+@pytest.mark.slow
 def test_the_tables_and_the_page_say_each_fraction_with_its_images(curve):
     points = {(0.25, 6), (0.5, 12), (1.0, 24)}
     table = pd.read_csv(curve / "curve.csv")
@@ -214,6 +217,7 @@ def test_what_is_missing_is_trained_again_and_the_tables_are_as_they_were(curve,
     assert {name: (folder / name).read_bytes() for name in tables} == before
 
 
+@pytest.mark.slow
 def test_a_finished_curve_may_be_asked_for_another_goal_which_is_kept_and_nothing_is_trained(curve, tmp_path, trained):
     folder = shutil.copytree(curve, tmp_path / "curve")
     assert main(["learning-curve", "--resume", str(folder), "--goal", "0.75"]) == 0
@@ -350,6 +354,7 @@ def test_other_commands_name_this_one_for_its_lines(capsys):
             reproduce.recipes_of_report("butterflies", [name], silent)
 
 
+@pytest.mark.slow
 def test_a_study_without_a_finished_classifier_is_no_curve(curve, tmp_path, capsys):
     shutil.copytree(curve / UNET.name, tmp_path / "experiment" / UNET.name)
     write_json(tmp_path / "experiment" / "curve.json", {})

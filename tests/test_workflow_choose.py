@@ -273,6 +273,7 @@ def test_what_cannot_be_chosen_is_an_error(changes, message, catalog, tmp_path):
         mcv.train(catalog, folder=tmp_path / "run", changes=changes, log=None)
 
 
+@pytest.mark.slow
 def test_minutes_that_have_no_effect_are_said():
     lines = []
     for minutes in (MINUTES, 1.0):
