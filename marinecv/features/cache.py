@@ -209,7 +209,7 @@ def _build(extractor, pixels, views, folder, shapes, dtype, log) -> None:
 
     numbers = views.draws(0, 1).shape[1]
     signature = tf.TensorSpec((None, *extractor.input_shape[1:]), tf.uint8), tf.TensorSpec((None, numbers), tf.float32)
-    move = tf.function(move, input_signature=signature).get_concrete_function()
+    move = tf.function(move, input_signature=signature, autograph=False).get_concrete_function()
     extract = run_extractor(extractor, views.count * total)
     saved_at = time.monotonic()
     with progress_bar(steps, "frozen layers", unit="batches", done=done, log=log) as show:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from marinecv.console import silence
 from marinecv.models.fuse_batch_norm import fuse_batch_norm
 
+MIN_VIEWS_TO_FUSE = 100  # for fewer it takes longer than it saves
 MIN_VIEWS_FOR_LITERT = 4000  # from there LiteRT saves more than its conversion takes: benchmarks/inference_engines.py
 LITERT_BATCH = 8  # images at a time: their activations stay in the processor's cache, which saves a fifth
 TOLERANCE = 1e-4  # of the largest feature
@@ -26,14 +27,14 @@ def run_extractor(
 
     LiteRT (`pip install 'marinecv[litert]'`) is used where it is installed, there are many views in all, the output is
     one float32 tensor of images of one size, and it agrees with TensorFlow to `tolerance` of the largest value; else
-    TensorFlow, with batch normalization fused.
+    TensorFlow, for other than few views with batch normalization fused.
     """
-    folded = fuse_batch_norm(extractor)
+    folded = fuse_batch_norm(extractor) if views >= MIN_VIEWS_TO_FUSE else extractor
     if keras.backend.backend() != "tensorflow":
         return lambda images: keras.tree.flatten(folded.predict_on_batch(np.asarray(images, np.float32)))
     signature = tf.TensorSpec((None, *extractor.input_shape[1:]), tf.float32)
     graph = tf.function(
-        lambda images: keras.tree.flatten(folded(images, training=False)), input_signature=[signature]
+        lambda images: keras.tree.flatten(folded(images, training=False)), input_signature=[signature], autograph=False
     ).get_concrete_function()  # traced once, though the last batch is shorter
 
     batch_size = images_a_batch(extractor.input_shape)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from marinecv.inputs.decode import without_autotune
+from marinecv.inputs.decode import plain, without_autotune
 from marinecv.inputs.epochs import EpochCounter, counter_of
 from marinecv.inputs.spec import NONE, Augmentation
 
@@ -158,6 +158,7 @@ def with_noise(
     """
     counter = EpochCounter() if start_epoch is None else counter_of(start_epoch)
 
+    @plain
     def pair(epoch, batch):
         number, (clean, _) = batch
         key = tf.stack([tf.constant(seed, tf.int64), tf.constant(-1, tf.int64) if start_epoch is None else epoch])

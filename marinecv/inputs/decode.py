@@ -13,6 +13,7 @@ from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.to_rgb import cut, open_rgb
 
 CORES = os.cpu_count() or 1
+plain = tf.autograph.experimental.do_not_convert  # of functions for tf.data: AutoGraph would take a second and more
 HEADER_BYTES = 32768  # searched for a header; EXIF may stand behind a thumbnail and a profile
 
 
@@ -43,6 +44,7 @@ def read_decodable(paths: Iterable[str]) -> Iterator[tuple[bytes, bool, str]]:
     paths = list(paths)
     read = reader_of(paths)
 
+    @plain
     def load(index, path):
         data = read(path)
         return index, data, tf.shape(decode(data))  # without it nothing would ask for the pixels

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from marinecv.inputs.decode import plain
 from marinecv.schema import check_integer
 
 
@@ -42,6 +43,7 @@ class EpochCounter(keras.callbacks.Callback):
         """
         last = batches.cardinality() - 1
 
+        @plain
         def step(number, parts):
             epoch, batch = parts
             tf.cond(number == last, lambda: tf.numpy_function(self._end, [epoch], tf.int64), lambda: epoch)

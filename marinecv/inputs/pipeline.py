@@ -11,7 +11,7 @@ import tensorflow as tf
 from marinecv.data.attributes import check_attributes
 from marinecv.data.user_tables import as_class_names, is_usable, usable, why_unusable
 from marinecv.inputs.augment import augment, epoch_draws, mix, mix_rows, variant_draws
-from marinecv.inputs.decode import CORES, without_autotune
+from marinecv.inputs.decode import CORES, plain, without_autotune
 from marinecv.inputs.epochs import EpochCounter, counter_of
 from marinecv.inputs.pixel_cache import check_pixels, load_pixels
 from marinecv.inputs.spec import NONE, Augmentation, ImageSpec
@@ -146,6 +146,7 @@ def make_dataset(
     if not training:
         scale = shard.padded(len(rows)) / len(rows)  # so that the mean over an epoch is that over the images
 
+        @plain
         def load_batch(indices):
             (indices,), *weights = shard.take((indices,), scale)
             return *with_labels(tf.cast(gather(pixels, indices), tf.float32), indices), *weights
@@ -159,6 +160,7 @@ def make_dataset(
         raise ValueError(f"mixup and cutmix mix two images of a batch. Expected {without}, or mixup=0 and cutmix=0.")
     weights_by_class = [class_weight.get(label, 1.0) for label in range(len(class_names))]
 
+    @plain
     def augment_batch(epoch, *drawn):
         (indices, copies, draws), *weights = shard.take(drawn)
         images = gather(pixels, indices)
@@ -205,6 +207,7 @@ def shuffled_batches(
     if balanced:
         log_weights = tf.math.log(np.tile(np.float32(1 / np.bincount(labels)[labels]), augmentation.copies))
 
+    @plain
     def one_epoch(epoch):
         # Shuffle indices, not pixels: a whole split fits the buffer, and any epoch can be drawn again.
         key = tf.stack([tf.constant(seed, tf.int64), epoch])

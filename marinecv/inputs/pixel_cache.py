@@ -207,7 +207,7 @@ def loader_of(read: Callable[[tf.Tensor], tf.Tensor], spec: ImageSpec) -> Callab
         return index, decoding.fit_to_bytes(pixels, spec)
 
     signature = [tf.TensorSpec((), tf.int64), tf.TensorSpec((), tf.string), tf.TensorSpec((4,), tf.int32)]
-    return tf.function(load, input_signature=signature)
+    return tf.function(load, input_signature=signature, autograph=False)
 
 
 def files_key(paths: Iterable[str], spec: ImageSpec) -> str:

@@ -11,16 +11,16 @@ from dataclasses import replace
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from marinecv.data.cache_dir import cache_home, cache_path
 from marinecv.features.cache import BUDGET_BYTES, AugmentedViews, values_per_view
-from marinecv.features.inference_engine import images_a_batch
+from marinecv.features.inference_engine import MIN_VIEWS_TO_FUSE, images_a_batch, run_extractor
 from marinecv.features.split_point import split_model
 from marinecv.files.atomic import write_text
 from marinecv.inputs.spec import NONE
 from marinecv.models.backbone_table import backbone_path
 from marinecv.models.flat import one_or_all
-from marinecv.models.fuse_batch_norm import fuse_batch_norm
 from marinecv.progress import duration
 from marinecv.training.build import build_model
 from marinecv.training.recipe import DataConfig, Recipe, Training
@@ -112,22 +112,22 @@ def _time_batch(model_part, image, batch_size: int, num_classes: int) -> tuple[f
         model_part = replace(model_part, weights="none")  # random ones take as long
     recipe = Recipe(name="", title="", data=DataConfig(name=""), image=image, model=model_part, training=Training())
     extractor, trainable = split_model(build_model(recipe, num_classes))
-    extractor = fuse_batch_norm(extractor)
+    extract = run_extractor(extractor, MIN_VIEWS_TO_FUSE)
+    go_on = tf.function(trainable, autograph=False) if keras.backend.backend() == "tensorflow" else trainable
     batch_size = min(batch_size, images_a_batch((batch_size, *image.shape)))
     images = np.zeros((batch_size, *image.shape), np.float32)
     shapes = [tensor.shape[1:] for tensor in trainable.inputs[len(extractor.outputs) :]]
 
-    def go_on(activations):
-        activations = keras.tree.flatten(activations)
-        other_inputs = [np.zeros((len(activations[0]), *shape), np.float32) for shape in shapes]
-        trainable(one_or_all([*activations, *other_inputs]))
+    def run() -> tuple[float, float]:
+        start = time.perf_counter()
+        activations = [np.asarray(tensor) for tensor in extract(images)]
+        middle = time.perf_counter()
+        other_inputs = [np.zeros((batch_size, *shape), np.float32) for shape in shapes]
+        np.asarray(go_on(one_or_all([*activations, *other_inputs])))
+        return (middle - start) / batch_size, (time.perf_counter() - middle) / batch_size
 
-    go_on(extractor(images[:1]))  # the first call builds what the second uses
-    start = time.perf_counter()
-    activations = extractor(images)
-    middle = time.perf_counter()
-    go_on(activations)
-    end = time.perf_counter()
+    run()  # the first batch of a shape takes up to ten times as long
+    extractor_s, trainable_s = run()
     values = values_per_view(extractor.outputs)
     keras.utils.clear_session(free_memory=False)  # garbage collection would take longer than all this
-    return (middle - start) / batch_size, (end - middle) / batch_size, values
+    return extractor_s, trainable_s, values
