@@ -36,6 +36,7 @@ RESTORE_HINT = "Restore it from a copy, or train again into another folder with 
 ACCEPTED = "Changed images accepted: "
 CORRECTIONS = "corrections.json"
 RESUMED = "resumed training"
+NUMBERS = ("width", "height", "dominance")  # columns of a catalog; all others are text
 RECOMPUTED = ("predictions.csv", "restorations.npz", "timing.json", "calibration.json", "leakage.csv", "embeddings.npz")
 FIX_HINTS = {  # how to fix a broken file of a run; the others cannot be computed again
     "model.keras": f"Delete it and metrics.json. {RESUME_HINT}",
@@ -81,7 +82,12 @@ class Run:
         write_table(folder / "catalog.csv", catalog)
         write_table(folder / IMAGES, stamp_images(catalog))
         write_json(folder / "recipe.json", recipe)  # last: without it the folder is no run
-        return cls(folder)
+        run = cls(folder)
+        text = catalog.drop(columns=[*NUMBERS], errors="ignore")
+        if (text.dtypes == "str").all() and {*CATALOG_COLUMNS} <= {*catalog}:  # then the file would give the same
+            state = run.preprocessing.data_dirs, file_state(folder / "catalog.csv")
+            run._catalog = state, catalog.fillna(dict.fromkeys(text, "")).reset_index(drop=True)
+        return run
 
     def path(self, *parts: str) -> Path:
         """Return a path in the run folder."""
@@ -301,7 +307,7 @@ def read_history(path: str | Path) -> pd.DataFrame:
 
 
 def _read_catalog(path: Path) -> pd.DataFrame:
-    table = read_number_table(path, CATALOG_COLUMNS, ("width", "height", "dominance"))
+    table = read_number_table(path, CATALOG_COLUMNS, NUMBERS)
     sizes = table[["width", "height"]]
     whole = ((sizes >= 0) & (sizes < 2**31) & (sizes % 1 == 0)).all(axis=1)
     problems = {

@@ -96,12 +96,20 @@ def test_a_new_run_reads_back_what_it_was_given_text_as_text(run):
     assert again.read("recipe.json") == {"name": "tank"} and not again.finished
     assert again.class_names == ("crab", "NA", "Bärtierchen")
     pd.testing.assert_frame_equal(again.catalog, CATALOG, check_dtype=False)
+    pd.testing.assert_frame_equal(run.catalog, again.catalog)
     assert set(environment()) == set(again.read("environment.json"))
     history = pd.DataFrame({"epoch": [1, 2], "loss": [1 / 3, 0.1 + 0.2]})
     write_table(run.path("history.csv"), history)
     pd.testing.assert_frame_equal(run.history, history, check_exact=True)
     write_json(run.path("metrics.json"), {})
     assert run.finished
+
+
+@pytest.mark.parametrize("extra", [["a", None, "=1"], [1.5, None, 2]])
+def test_a_new_run_holds_the_catalog_that_its_file_gives(extra, tmp_path):
+    catalog = CATALOG.astype({"dominance": float}).assign(extra=extra).set_index(pd.Index([5, 3, 4]))
+    run = Run.create(tmp_path / "run", {}, CONTRACT, catalog)
+    pd.testing.assert_frame_equal(run.catalog, Run(run.folder).catalog)
 
 
 def test_runs_below_a_folder_are_listed_by_path_and_of_a_search_the_best_alone(run, tmp_path):

@@ -67,6 +67,19 @@ def test_numbers_are_exact_to_the_last_digit_and_have_no_apostrophe(tmp_path, va
     assert set(table["b"]) == {"-7"} and "'" not in (tmp_path / "a.csv").read_text()
 
 
+PLAIN = ["a,b\n", "a,b\n1,\n,2\n", "\ufeffa,b\n NA ,nan", "a,\n1,\u2028\n", "a;b,c\n1;2,\v\n\n"]
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_a_table_without_quotes_is_read_as_with_them(text, tmp_path):
+    quoted = io.StringIO(newline="")
+    rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    csv.writer(quoted, quoting=csv.QUOTE_ALL).writerows(rows)
+    for name, content in (("plain.csv", text), ("quoted.csv", quoted.getvalue())):
+        (tmp_path / name).write_bytes(content.encode())
+    pd.testing.assert_frame_equal(read_table(tmp_path / "plain.csv"), read_table(tmp_path / "quoted.csv"))
+
+
 FORMULAS = {cell: f"'{cell}" for cell in ("=1+1", "'=1+1", "-2+3", "@SUM(A1)", "\tx")}
 OTHERS = {"'a": "'a", "1-2": "1-2", "a,b": '"a,b"', 'a"b': '"a""b"', "a\rb": '"a\rb"', "\n=1": '"\'\n=1"'}
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from dataclasses import replace
 
 import pandas as pd
@@ -39,6 +40,16 @@ def test_the_estimate_grows_with_epochs_and_images(recipe):
     assert estimate_seconds(recipe.with_training(epochs=3), 100, 20, 3) == pytest.approx(3 * one)
     assert estimate_seconds(recipe.with_training(epochs=1), 1000, 200, 3) == pytest.approx(10 * one)
     assert estimate_seconds(recipe.with_training(epochs=1), 100, 0, 3) < one
+
+
+def test_the_first_batch_which_takes_longer_is_not_measured(monkeypatch):
+    def slow_at_first(extractor, views):
+        waits = iter([1.0, 0.0])
+        return lambda images: [time.sleep(next(waits)), extractor(images)][1:]
+
+    monkeypatch.setattr(estimate, "run_extractor", slow_at_first)
+    extractor_s, trainable_s, _ = estimate._time_batch(BACKBONE.model, BACKBONE.image, 4, 3)
+    assert extractor_s < 0.25 and trainable_s < 0.25
 
 
 def test_what_was_measured_today_is_not_measured_again(monkeypatch):

@@ -75,7 +75,8 @@ def begins_with(path: Path, suffix: str, pattern: re.Pattern[bytes]) -> bool:
 
 def printable(path: Path | str) -> str:
     """Return a path as text with bytes that are not UTF-8 as `\\xe9`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    text = os.fspath(path)
+    return text if text.isascii() else os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def unsupported_reason(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -38,10 +39,10 @@ def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | Non
     Image ids are relative to `root`. Width and height are in pixels as displayed, 0 where the header cannot be read.
     `reasons` maps a path to the problem of an image whose header can be read.
     """
-    records = []
+    records, start = [], 0 if str(root) == "." else len(os.path.join(root, ""))
     for path, split, *labels in rows:
         class_name, group = (normalize_name(printable(text)) for text in (*labels, "", "")[:2])
-        image_id = printable(path.relative_to(root).as_posix())
+        image_id = printable(str(path)[start:].replace(os.sep, "/"))  # a tenth of the time of `relative_to`
         width, height, problem, exif_time = _read_header_and_time(path)
         problem = problem or (reasons or {}).get(path, "")
         where = image_id, printable(path.absolute())
@@ -64,8 +65,6 @@ def _read_header_and_time(path: Path) -> tuple[int, int, str, str]:
     """Return what `read_header` does of a file, and the capture time of the EXIF data, see `_exif_time`."""
     if reason := _missing_reason(path) or unsupported_reason(path):
         return 0, 0, reason, ""
-    if reason := file_problem(path):
-        return 0, 0, f"cannot be read: {reason}", ""
     try:
         with open_image(path) as image:
             exif = exif_of(image)
@@ -105,12 +104,10 @@ def box_problem(box: Box, width: int, height: int) -> str:
 def _missing_reason(path: Path) -> str:
     """Return why there is no such file, or why a folder cannot be read; "" where there is a file."""
     try:
-        if os.path.isdir(path):
-            os.scandir(path).close()
-            return FOLDER_LINK if os.path.islink(path) else ABSENT_FILE
-        if not is_record(path):
-            os.stat(path)
-        return ""
+        if is_record(path) or not stat.S_ISDIR(os.stat(path).st_mode):
+            return ""
+        os.scandir(path).close()
+        return FOLDER_LINK if os.path.islink(path) else ABSENT_FILE
     except OSError as error:
         if os.path.isdir(path):
             return f"a folder that cannot be read, so its images are left out: {error.strerror}"

@@ -111,7 +111,7 @@ def image_files(folder: Path, deep: bool = False) -> list[Path]:
     """
     closed: list[Path] = []
     paths = paths_below(folder, closed) if deep else _entries(folder, closed)
-    visible = [path for path in paths if not is_hidden(path, folder)]
+    visible = [path for path in paths if not path.name.startswith(HIDDEN_PREFIXES)]
     images = (path for path in visible if is_image(path) or _leads_back(path) or (deep and _is_folder_link(path)))
     return sorted({*images, *closed})
 

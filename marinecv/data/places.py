@@ -3,7 +3,7 @@
 import re
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
-from posixpath import dirname
+from posixpath import basename, dirname, splitext
 
 import pandas as pd
 
@@ -27,7 +27,7 @@ def with_places(images: pd.DataFrame) -> pd.DataFrame:
     if {*PLACE_COLUMNS} <= {*images} and "exif_time" not in images:  # of a pack: they were complete when it was made
         return images
     images = as_table(images, optional=dict.fromkeys((*PLACE_COLUMNS, "exif_time"), ""))
-    names = [PurePosixPath(image_id).stem for image_id in images["image_id"]]
+    names = [splitext(basename(image_id))[0] for image_id in images["image_id"]]
     times = {"table": images["taken_at"].map(iso_time), "exif": images["exif_time"]}
     times["name"] = pd.Series(times_in_names(names), images.index, dtype=str)
     taken_at, source = times["table"], images["time_source"]

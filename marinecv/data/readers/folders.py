@@ -1,8 +1,10 @@
 """Read class folders: every image lies below a folder named after its class, perhaps inside split folders."""
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -50,9 +52,7 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
             if chosen and level == "first" and normalize_name(folder.name) not in chosen:
                 continue
             for path in image_files(folder, deep=True):
-                names = [*map(normalize_name, (folder.name, *path.relative_to(folder).parts[:-1]))]
-                if not any(map(ANNOTATION_FOLDERS.fullmatch, names[1:])):
-                    folders = tuple(name for name in names if not IMAGE_FOLDERS.fullmatch(name))
+                if (folders := _folders_of(os.path.dirname(path), folder)) is not None:
                     images_found.append((path, split, folders))
     level = level or choose_level(Counter(folders for *_, folders in images_found), root)
     classes = classes_at(level, {folders for *_, folders in images_found})
@@ -71,6 +71,14 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     if images["group"].isin(["", "."]).all():
         images["group"] = ""
     return images, pd.DataFrame(columns=BOX_COLUMNS)
+
+
+@lru_cache(maxsize=2**12)
+def _folders_of(parent: str, folder: Path) -> Folders | None:
+    """Return the names from a class folder down to one in it, but for folders of images; None below annotations."""
+    names = [*map(normalize_name, (folder.name, *Path(parent).relative_to(folder).parts))]
+    is_annotation = any(map(ANNOTATION_FOLDERS.fullmatch, names[1:]))
+    return None if is_annotation else tuple(name for name in names if not IMAGE_FOLDERS.fullmatch(name))
 
 
 def class_roots(root: Path, class_level: str = "") -> dict[str, Path]:
