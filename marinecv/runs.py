@@ -82,12 +82,12 @@ class Run:
         write_table(folder / "catalog.csv", catalog)
         write_table(folder / IMAGES, stamp_images(catalog))
         write_json(folder / "recipe.json", recipe)  # last: without it the folder is no run
-        run = cls(folder)
+        self = cls(folder)
         text = catalog.drop(columns=[*NUMBERS], errors="ignore")
         if (text.dtypes == "str").all() and {*CATALOG_COLUMNS} <= {*catalog}:  # then the file would give the same
-            state = run.preprocessing.data_dirs, file_state(folder / "catalog.csv")
-            run._catalog = state, catalog.fillna(dict.fromkeys(text, "")).reset_index(drop=True)
-        return run
+            state = self.preprocessing.data_dirs, file_state(folder / "catalog.csv")
+            self._catalog = state, catalog.fillna(dict.fromkeys(text, "")).reset_index(drop=True)
+        return self
 
     def path(self, *parts: str) -> Path:
         """Return a path in the run folder."""

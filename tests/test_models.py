@@ -107,6 +107,7 @@ def test_the_first_weights_read_what_keras_own_preprocessing_gives_them(name, mo
 
 def test_a_download_that_breaks_off_says_where_the_file_would_lie(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(file_utils.config, "keras_home", lambda: str(tmp_path))  # read once, when Keras is imported
     refused = Mock(side_effect=urllib.error.HTTPError("url", 503, "busy", None, None))
     monkeypatch.setattr(file_utils, "urlretrieve", refused)
     with pytest.raises(ConnectionError, match=r"(?s)503.*put mobilenet_\w+\.h5 into"):

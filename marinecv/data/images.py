@@ -42,7 +42,7 @@ def image_table(root: Path, rows: list[tuple], reasons: Mapping[Path, str] | Non
     records, start = [], 0 if str(root) == "." else len(os.path.join(root, ""))
     for path, split, *labels in rows:
         class_name, group = (normalize_name(printable(text)) for text in (*labels, "", "")[:2])
-        image_id = printable(str(path)[start:].replace(os.sep, "/"))  # a tenth of the time of `relative_to`
+        image_id = printable(str(path)[start:].replace(os.sep, "/") or ".")  # a tenth of the time of `relative_to`
         width, height, problem, exif_time = _read_header_and_time(path)
         problem = problem or (reasons or {}).get(path, "")
         where = image_id, printable(path.absolute())

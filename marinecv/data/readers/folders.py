@@ -52,7 +52,8 @@ def read_folders(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
             if chosen and level == "first" and normalize_name(folder.name) not in chosen:
                 continue
             for path in image_files(folder, deep=True):
-                if (folders := _folders_of(os.path.dirname(path), folder)) is not None:
+                parent = str(folder) if path == folder else os.path.dirname(path)  # a closed one stands for its images
+                if (folders := _folders_of(parent, folder)) is not None:
                     images_found.append((path, split, folders))
     level = level or choose_level(Counter(folders for *_, folders in images_found), root)
     classes = classes_at(level, {folders for *_, folders in images_found})
