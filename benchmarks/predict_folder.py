@@ -9,8 +9,9 @@ own, in turn, round after round. `seconds` is from the start of the process to i
 without the import of TensorFlow, and `cpu_seconds` is of all cores, which other work on the machine disturbs less. The
 ratios are Keras' seconds over those of the contestant, medians of the ratios within each round. The last two rows are
 the start: `import tensorflow` alone, and the prediction of one image, whose ratios are its seconds over those of that
-import. Goals: 2 with LiteRT, 1.4 without, a start of 1.3, and a peak of memory that does not grow with the images. The
-table goes to benchmarks/results/predict_folder.csv. Needs Unix.
+import. `fastest` and `slowest` are rounds: tf.data's autotuning keeps all cores busy in one round, and not in another.
+Goals: 2 with LiteRT, 1.4 without, a start of 1.3, and a peak of memory that does not grow with the images. The table
+goes to benchmarks/results/predict_folder.csv. Needs Unix.
 """
 
 import argparse
@@ -115,7 +116,9 @@ def summary(what: str, count: int, runs: list[dict], keras: list[dict]) -> dict:
         for name in ("seconds", "seconds_after_import", "cpu_seconds")
     }
     numbers = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
-    return {"what": what, "images": count, **{name: round(value, 2) for name, value in (numbers | ratios).items()}}
+    seconds = [run["seconds"] for run in runs]
+    numbers = {"seconds": numbers["seconds"], "fastest": min(seconds), "slowest": max(seconds)} | numbers | ratios
+    return {"what": what, "images": count, **{name: round(value, 2) for name, value in numbers.items()}}
 
 
 def child(what: str, run: str, photos: str, output: str) -> None:

@@ -63,8 +63,10 @@ def folder_levels(catalog: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
     `cam1/2021-05-03` is `cam1` at depth 1, the same group under every class. Groups of pairs have one depth.
     """
+    if len(groups := catalog["group"].unique()) < 2:
+        return
     image_ids = {*catalog["image_id"].tolist()}
-    parts = {group: [group] if group in image_ids else group.split("/") for group in catalog["group"].unique()}
+    parts = {group: [group] if group in image_ids else group.split("/") for group in groups}
     for depth in range(1, 1 + max(map(len, parts.values()), default=0)):
         names = {group: "/".join(folders[:depth]) for group, folders in parts.items()}
         level = catalog["group"].map(names).astype(catalog["group"].dtype)

@@ -29,8 +29,8 @@ def as_catalog(catalog: pd.DataFrame, needed: Iterable[str] = ("image_id",)) -> 
 
 def check_unique(catalog: pd.DataFrame) -> None:
     """Raise ValueError for an image that is there twice: it would be in several splits."""
-    if (twice := catalog["image_id"].duplicated()).any():
-        raise ValueError(f"{catalog['image_id'][twice].iloc[0]} is there twice. Expected each image once.")
+    if not (ids := catalog["image_id"]).is_unique:
+        raise ValueError(f"{ids[ids.duplicated()].iloc[0]} is there twice. Expected each image once.")
 
 
 def with_place_columns(table: pd.DataFrame) -> pd.DataFrame:

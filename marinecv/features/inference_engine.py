@@ -13,7 +13,6 @@ import tensorflow as tf
 from marinecv.console import silence
 from marinecv.models.fuse_batch_norm import fuse_batch_norm
 
-MIN_VIEWS_TO_FUSE = 100  # for fewer it takes longer than it saves
 MIN_VIEWS_FOR_LITERT = 4000  # from there LiteRT saves more than its conversion takes: benchmarks/inference_engines.py
 LITERT_BATCH = 8  # images at a time: their activations stay in the processor's cache, which saves a fifth
 TOLERANCE = 1e-4  # of the largest feature
@@ -21,15 +20,15 @@ MAX_PIXELS = 16 * 320 * 320  # in a batch: more only take memory for their activ
 
 
 def run_extractor(
-    extractor: keras.Model, views: int, tolerance: float = TOLERANCE
+    extractor: keras.Model, views: int, tolerance: float = TOLERANCE, *, fuse: bool = True
 ) -> Callable[[tf.Tensor | np.ndarray], list[tf.Tensor | np.ndarray]]:
     """Return a function from pixels of any type to the tensors of a feature extractor or a classifier.
 
     LiteRT (`pip install 'marinecv[litert]'`) is used where it is installed, there are many views in all, the output is
     one float32 tensor of images of one size, and it agrees with TensorFlow to `tolerance` of the largest value; else
-    TensorFlow, for other than few views with batch normalization fused.
+    TensorFlow. Batch normalization is fused, if `fuse`.
     """
-    folded = fuse_batch_norm(extractor) if views >= MIN_VIEWS_TO_FUSE else extractor
+    folded = fuse_batch_norm(extractor) if fuse else extractor
     if keras.backend.backend() != "tensorflow":
         return lambda images: keras.tree.flatten(folded.predict_on_batch(np.asarray(images, np.float32)))
     signature = tf.TensorSpec((None, *extractor.input_shape[1:]), tf.float32)

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from marinecv.data.cache_dir import cache_home, cache_path
 from marinecv.features.cache import BUDGET_BYTES, AugmentedViews, values_per_view
-from marinecv.features.inference_engine import MIN_VIEWS_TO_FUSE, images_a_batch, run_extractor
+from marinecv.features.inference_engine import images_a_batch, run_extractor
 from marinecv.features.split_point import split_model
 from marinecv.files.atomic import write_text
 from marinecv.inputs.spec import NONE
@@ -112,7 +112,7 @@ def _time_batch(model_part, image, batch_size: int, num_classes: int) -> tuple[f
         model_part = replace(model_part, weights="none")  # random ones take as long
     recipe = Recipe(name="", title="", data=DataConfig(name=""), image=image, model=model_part, training=Training())
     extractor, trainable = split_model(build_model(recipe, num_classes))
-    extract = run_extractor(extractor, MIN_VIEWS_TO_FUSE)
+    extract = run_extractor(extractor, views=0)
     go_on = tf.function(trainable, autograph=False) if keras.backend.backend() == "tensorflow" else trainable
     batch_size = min(batch_size, images_a_batch((batch_size, *image.shape)))
     images = np.zeros((batch_size, *image.shape), np.float32)

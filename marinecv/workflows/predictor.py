@@ -26,6 +26,8 @@ from marinecv.models.outputs import embedding_tensor
 from marinecv.run_records import Calibration
 from marinecv.runs import Run
 
+MIN_IMAGES_TO_FUSE = 100  # for fewer it takes longer than it saves
+
 
 def chunk_predictor(folder: Path, root: Path, top: int, *how) -> tuple[Callable, Callable]:
     """Load the model of a run for files below `root`; return functions that read and predict a chunk of them.
@@ -93,7 +95,8 @@ def batch_predictor(
     output = model.outputs[0]
     if by_distance:  # one tensor of both, for LiteRT
         output = keras.layers.Concatenate(dtype="float32")([output, embedding_tensor(model)])
-    engine = run_extractor(keras.Model(model.inputs[0], output), total * (1 + mirror), tolerance=1e-5)
+    how = {"tolerance": 1e-5, "fuse": total >= MIN_IMAGES_TO_FUSE}
+    engine = run_extractor(keras.Model(model.inputs[0], output), total * (1 + mirror), **how)
 
     def look(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         batches = (pixels[start : start + batch_size] for start in range(0, len(pixels), batch_size))

@@ -35,10 +35,7 @@ def photo_and_box(path: str | Path) -> tuple[str, Box | None]:
 
 def _record_of(path: str | Path) -> tuple[str, re.Match | None]:
     """Return the path of the file or record without a box, and its match where it is a record."""
-    path, record = str(path), _RECORD.fullmatch(str(path))
-    if record or "," not in path:
-        return path, record
-    path, _ = photo_and_box(path)
+    path = photo_and_box(path)[0] if "," in str(path) else str(path)
     return path, _RECORD.fullmatch(path)
 
 
