@@ -72,6 +72,7 @@ def parse_table(data: bytes, path: str | Path, delimiters: str = ",") -> pd.Data
         if "\0" in text:
             raise ValueError("it holds a zero byte")
         delimiter = delimiter_of(text, delimiters)
+        # Without quotes, and with as many cells in each row, pandas reads the same in a third of the memory.
         header = text.partition("\n")[0].split(delimiter)
         is_plain = len({*header}) == len(header) > 1 and not any(mark in text for mark in "\"'\r")
         if is_plain and {line.count(delimiter) for line in io.StringIO(text)} == {len(header) - 1}:

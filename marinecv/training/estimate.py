@@ -123,7 +123,8 @@ def _time_batch(model_part, image, batch_size: int, num_classes: int) -> tuple[f
         activations = [np.asarray(tensor) for tensor in extract(images)]
         middle = time.perf_counter()
         other_inputs = [np.zeros((batch_size, *shape), np.float32) for shape in shapes]
-        np.asarray(go_on(one_or_all([*activations, *other_inputs])))
+        outputs = go_on(one_or_all([*activations, *other_inputs]))
+        [*map(np.asarray, keras.tree.flatten(outputs))]  # waits for them
         return (middle - start) / batch_size, (time.perf_counter() - middle) / batch_size
 
     run()  # the first batch of a shape takes up to ten times as long
