@@ -20,7 +20,7 @@ from marinecv.files.atomic import write_json
 from marinecv.files.lock import lock_folder
 from marinecv.files.memmap import make_array, open_array
 from marinecv.inputs.augment import DRAWS, augment, epoch_draws, variant_draws
-from marinecv.inputs.decode import without_autotune
+from marinecv.inputs.decode import plain, without_autotune
 from marinecv.inputs.epochs import EpochCounter, counter_of
 from marinecv.inputs.pipeline import shuffled_batches
 from marinecv.inputs.pixel_cache import files_key
@@ -309,9 +309,14 @@ def make_cached_dataset(
 
     if not training:
         batches = tf.data.Dataset.range(len(labels)).batch(batch_size)
-        batches = batches.map(lambda indices: gather(indices, cache.at(0, indices))).prefetch(2)
+        batches = batches.map(plain(lambda indices: gather(indices, cache.at(0, indices)))).prefetch(2)
         return keep_alive(without_autotune(batches), cache)
     counter, moves = counter_of(start_epoch), cache.views.augmentation
     batches = shuffled_batches(labels, moves, counter, batch_size=batch_size, balanced=balanced, seed=seed)
-    batches = batches.map(lambda epoch, i, *drawn: (epoch, gather(i, cache.at(cache.views.shown(epoch, *drawn), i))))
-    return keep_alive(without_autotune(counter.counted(batches.prefetch(2))), cache)
+
+    @plain
+    def shown(epoch, i, *drawn):
+        return epoch, gather(i, cache.at(cache.views.shown(epoch, *drawn), i))
+
+    batches = counter.counted(batches.map(shown).prefetch(2))
+    return keep_alive(without_autotune(batches), cache)

@@ -13,7 +13,7 @@ from marinecv.inputs.spec import ImageSpec
 from marinecv.inputs.to_rgb import cut, open_rgb
 
 CORES = os.cpu_count() or 1
-plain = tf.autograph.experimental.do_not_convert  # of functions for tf.data: AutoGraph would take a second and more
+plain = tf.autograph.experimental.do_not_convert  # of functions for tf.data: AutoGraph takes up to half a second
 HEADER_BYTES = 32768  # searched for a header; EXIF may stand behind a thumbnail and a profile
 
 

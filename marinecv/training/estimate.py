@@ -116,15 +116,14 @@ def _time_batch(model_part, image, batch_size: int, num_classes: int) -> tuple[f
     go_on = tf.function(trainable, autograph=False) if keras.backend.backend() == "tensorflow" else trainable
     batch_size = min(batch_size, images_a_batch((batch_size, *image.shape)))
     images = np.zeros((batch_size, *image.shape), np.float32)
-    shapes = [tensor.shape[1:] for tensor in trainable.inputs[len(extractor.outputs) :]]
+    others = trainable.inputs[len(extractor.outputs) :]
+    other_inputs = [np.zeros((batch_size, *tensor.shape[1:]), np.float32) for tensor in others]
 
     def run() -> tuple[float, float]:
         start = time.perf_counter()
-        activations = [np.asarray(tensor) for tensor in extract(images)]
+        activations = keras.tree.map_structure(np.asarray, extract(images))  # which waits for them
         middle = time.perf_counter()
-        other_inputs = [np.zeros((batch_size, *shape), np.float32) for shape in shapes]
-        outputs = go_on(one_or_all([*activations, *other_inputs]))
-        [*map(np.asarray, keras.tree.flatten(outputs))]  # waits for them
+        keras.tree.map_structure(np.asarray, go_on(one_or_all([*activations, *other_inputs])))
         return (middle - start) / batch_size, (time.perf_counter() - middle) / batch_size
 
     run()  # the first batch of a shape takes up to ten times as long

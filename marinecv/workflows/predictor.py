@@ -95,8 +95,9 @@ def batch_predictor(
     output = model.outputs[0]
     if by_distance:  # one tensor of both, for LiteRT
         output = keras.layers.Concatenate(dtype="float32")([output, embedding_tensor(model)])
-    how = {"tolerance": 1e-5, "fuse": total >= MIN_IMAGES_TO_FUSE}
-    engine = run_extractor(keras.Model(model.inputs[0], output), total * (1 + mirror), **how)
+    engine = run_extractor(
+        keras.Model(model.inputs[0], output), total * (1 + mirror), tolerance=1e-5, fuse=total >= MIN_IMAGES_TO_FUSE
+    )
 
     def look(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         batches = (pixels[start : start + batch_size] for start in range(0, len(pixels), batch_size))

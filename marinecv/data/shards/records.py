@@ -35,7 +35,7 @@ def photo_and_box(path: str | Path) -> tuple[str, Box | None]:
 
 def _record_of(path: str | Path) -> tuple[str, re.Match | None]:
     """Return the path of the file or record without a box, and its match where it is a record."""
-    path = photo_and_box(path)[0] if "," in str(path) else str(path)
+    path, _ = photo_and_box(path)
     return path, _RECORD.fullmatch(path)
 
 
